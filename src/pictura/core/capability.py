@@ -1,0 +1,122 @@
+"""Does this model take this request? `check` lists what it does not, each problem with what is allowed instead."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from pictura.core.errors import BadRequest, Unsupported
+from pictura.core.model import Choice, Descriptor, Flag, ModelCard, Span, Words
+from pictura.core.request import ImageRequest
+
+
+def check(request: ImageRequest, card: ModelCard) -> list[BadRequest]:
+    """Everything this model refuses about this request; empty when it takes it. Sizes are `core.size.fit`'s affair."""
+    return [
+        *_prompt(request, card),
+        *_pictures(request, card),
+        *_mask(request, card),
+        *_count(request, card),
+        *_options(request.params, card),
+        *_output(request, card),
+    ]
+
+
+def neutral(value: object) -> bool:
+    """Is this a word that means "the model's own default", in every dialect and for every model?"""
+    return isinstance(value, str) and value in ("", "auto")
+
+
+def takes(value: object, descriptor: Descriptor) -> bool:
+    if isinstance(descriptor, Choice):
+        return isinstance(value, str) and value in descriptor.values
+    if isinstance(descriptor, Span):
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        return number and descriptor.low <= float(str(value)) <= descriptor.high and _whole_enough(value, descriptor)
+    if isinstance(descriptor, Flag):
+        return isinstance(value, bool)
+    if isinstance(descriptor, Words):
+        return isinstance(value, str) and len(value) <= descriptor.max_chars
+    return True
+
+
+def allowed(descriptor: Descriptor) -> tuple[str, ...]:
+    """What may be written, in words."""
+    if isinstance(descriptor, Choice):
+        return descriptor.values
+    if isinstance(descriptor, Span):
+        kind = "an integer" if descriptor.whole else "a number"
+        return (f"{kind} from {descriptor.low:g} to {descriptor.high:g}",)
+    if isinstance(descriptor, Flag):
+        return ("true", "false")
+    if isinstance(descriptor, Words):
+        return (f"text of at most {descriptor.max_chars:,} characters",)
+    return ("any value",)
+
+
+def _whole_enough(value: object, descriptor: Span) -> bool:
+    return not descriptor.whole or isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+
+
+def _prompt(request: ImageRequest, card: ModelCard) -> Iterator[BadRequest]:
+    limit = min(card.prompt.max_chars, request.max_prompt_chars or card.prompt.max_chars)
+    if not request.prompt.strip():
+        if card.prompt.need == "required":
+            yield BadRequest(f"prompt is required: {card.id} draws from a text", param="prompt")
+    elif card.prompt.need == "none":
+        yield Unsupported(f"{card.id} takes no prompt; leave it out", param="prompt")
+    elif len(request.prompt) > limit:
+        yield BadRequest(
+            f"prompt has {len(request.prompt):,} characters; {card.id} takes at most {limit:,}", param="prompt"
+        )
+
+
+def _pictures(request: ImageRequest, card: ModelCard) -> Iterator[BadRequest]:
+    count = len(request.images)
+    if count and not card.inputs.count:
+        yield Unsupported(f"{card.id} takes no input pictures; use a model that edits", param="image")
+    elif count > card.inputs.count:
+        yield BadRequest(f"{count} pictures were sent; {card.id} takes at most {card.inputs.count}", param="image")
+    elif not count and (card.inputs.required or "generate" not in card.modes):
+        yield BadRequest(f"image is required: {card.id} works on a picture", param="image")
+
+
+def _mask(request: ImageRequest, card: ModelCard) -> Iterator[BadRequest]:
+    if request.mask is None:
+        return
+    if card.mask is None:
+        yield Unsupported(f"{card.id} takes no mask; leave it out", param="mask")
+    elif not request.images:
+        yield BadRequest("a mask needs the picture it belongs to; send image too", param="mask")
+
+
+def _count(request: ImageRequest, card: ModelCard) -> Iterator[BadRequest]:
+    # Calls are fanned out up to ten pictures, the most that any dialect's own limit names.
+    most = max(card.max_n, 10) if card.fan_out else card.max_n
+    if not 1 <= request.n <= most:
+        yield BadRequest(f"n is {request.n}; {card.id} draws 1 to {most} pictures a request", param="n")
+
+
+def _options(params: Mapping[str, object], card: ModelCard) -> Iterator[BadRequest]:
+    for name, value in params.items():
+        descriptor = card.params.get(name)
+        if descriptor is None:
+            if not neutral(value):
+                yield Unsupported(f"{card.id} does not take {name}; leave it out", param=name)
+        elif not takes(value, descriptor) and not (neutral(value) and isinstance(descriptor, Choice)):
+            words = ", ".join(allowed(descriptor))
+            yield Unsupported(
+                f"{name} {_shown(value)} is not allowed; allowed: {words}", param=name, allowed=allowed(descriptor)
+            )
+
+
+def _output(request: ImageRequest, card: ModelCard) -> Iterator[BadRequest]:
+    if request.params.get("background") == "transparent" and request.output_format == "jpeg":
+        yield Unsupported(
+            "a transparent background needs output_format png or webp", param="output_format", allowed=("png", "webp")
+        )
+    if request.stream and request.n > 1:
+        yield BadRequest("n must be 1 when stream is true", param="n")
+
+
+def _shown(value: object) -> str:
+    return repr(value) if len(repr(value)) <= 60 else repr(value)[:57] + "…"

@@ -1,0 +1,124 @@
+"""A model's card: everything the house knows about a model, as data, with its source.
+
+Cards stand beside the provider that speaks them; the operator's own override them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import msgspec
+
+from pictura.core.price import Price
+from pictura.core.size import OwnSize, Sizes
+
+Mode = Literal["generate", "edit", "inpaint"]
+
+
+class Choice(msgspec.Struct, frozen=True, tag="choice", omit_defaults=True):
+    """One of these words."""
+
+    values: tuple[str, ...]
+    default: str = ""
+
+
+class Span(msgspec.Struct, frozen=True, tag="span", omit_defaults=True):
+    """A number from `low` to `high`, both included; an integer unless `whole` is false."""
+
+    low: float
+    high: float
+    whole: bool = True
+    default: float | None = None
+
+
+class Flag(msgspec.Struct, frozen=True, tag="flag", omit_defaults=True):
+    """true or false."""
+
+    default: bool | None = None
+
+
+class Words(msgspec.Struct, frozen=True, tag="words", omit_defaults=True):
+    """Text of at most `max_chars` characters."""
+
+    max_chars: int = 32_000
+
+
+class Anything(msgspec.Struct, frozen=True, tag="anything"):
+    """A value of the vendor's own shape, passed on as it is."""
+
+
+Descriptor = Choice | Span | Flag | Words | Anything
+
+
+class Prompt(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How a model takes its prompt: `need` and at most `max_chars` Unicode characters."""
+
+    need: Literal["required", "optional", "none"] = "required"
+    max_chars: int = 32_000
+
+
+class Inputs(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Pictures a model takes: how many, of which formats, bytes each. `count` 0: none."""
+
+    count: int = 0
+    formats: tuple[str, ...] = ("png", "jpeg", "webp")
+    max_bytes: int = 25_000_000
+    required: bool = False
+
+
+class Mask(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A mask whose transparent part is edited, of the size of the first picture."""
+
+    formats: tuple[str, ...] = ("png",)
+    max_bytes: int = 4_000_000
+
+
+class Source(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Where a card's facts come from, when, and how far they can be trusted."""
+
+    name: str
+    date: str
+    confidence: str = ""
+
+
+class ModelCard(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One model. Field by field:
+
+    `id` the public id; `native` what the vendor calls it ("" = the id); `aliases` other names that resolve to it.
+    `status`: live, deprecated (`ends` says when it dies) or retired (`successor` says what to use instead).
+    `released`: its date; `released_known` false where it is the date of the source instead.
+    `max_n`: pictures per call of the vendor; `fan_out`: may more be had by several calls.
+    `outputs`: formats the vendor can be asked for, its default first; other formats are transcoded by the house.
+    `params`: typed descriptors by the canonical field's name; vendor options are listed like any other.
+    `previews`: partial pictures while it draws.
+    """
+
+    id: str
+    native: str = ""
+    aliases: tuple[str, ...] = ()
+    status: Literal["live", "deprecated", "retired"] = "live"
+    ends: str = ""
+    successor: str = ""
+    released: str = ""
+    released_known: bool = False
+    modes: tuple[Mode, ...] = ("generate",)
+    prompt: Prompt = Prompt()
+    sizes: Sizes = OwnSize()
+    max_n: int = 1
+    fan_out: bool = True
+    inputs: Inputs = Inputs()
+    mask: Mask | None = None
+    outputs: tuple[str, ...] = ("png",)
+    transparent: bool = False
+    previews: bool = False
+    params: Mapping[str, Descriptor] = {}
+    price: Price | None = None
+    price_source: Source | None = None
+    source: Source
+    notes: str = ""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All names by which a client may call it."""
+        return tuple(dict.fromkeys((self.id, self.native or self.id, *self.aliases)))

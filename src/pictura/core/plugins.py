@@ -1,0 +1,56 @@
+"""Finding plug-ins: modules of a package of ours, and entry points of anybody's. The only registration there is."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from importlib.metadata import entry_points
+from typing import TypeVar
+
+import msgspec
+
+Kind = TypeVar("Kind")
+
+
+class Broken(msgspec.Struct, frozen=True):
+    """A plug-in that could not be loaded; `pictura doctor` tells of it, everything else goes on without it."""
+
+    where: str
+    why: str
+
+
+def discover(package: str, group: str, kind: type[Kind]) -> tuple[dict[str, type[Kind]], list[Broken]]:
+    """All concrete subclasses of `kind` with a `name`, by name: first those in `package`, then entry points `group`.
+
+    A module of ours that fails is our fault and raises; a third party's is reported and skipped.
+    """
+    found: dict[str, type[Kind]] = {}
+    broken: list[Broken] = []
+    root = importlib.import_module(package)
+    for module in pkgutil.iter_modules(root.__path__):
+        if not module.name.startswith("_"):
+            _collect(importlib.import_module(f"{package}.{module.name}"), kind, found)
+    for point in entry_points(group=group):
+        try:
+            loaded = point.load()
+            found[_name_of(loaded, kind)] = loaded
+        except Exception as error:  # whatever a stranger's module does, the house stands
+            broken.append(Broken(f"{point.name} ({point.value})", f"{type(error).__name__}: {error}"))
+    return found, broken
+
+
+def _collect(module: object, kind: type[Kind], found: dict[str, type[Kind]]) -> None:
+    for member in vars(module).values():
+        own = inspect.isclass(member) and member.__module__ == getattr(module, "__name__", "")
+        if own and issubclass(member, kind) and not inspect.isabstract(member) and vars(member).get("name"):
+            found[_name_of(member, kind)] = member
+
+
+def _name_of(candidate: object, kind: type[Kind]) -> str:
+    if not (inspect.isclass(candidate) and issubclass(candidate, kind)):
+        raise TypeError(f"{candidate!r} is not a subclass of {kind.__name__}")
+    name = getattr(candidate, "name", "")
+    if not isinstance(name, str) or not name:
+        raise TypeError(f"{candidate!r} has no name")
+    return name

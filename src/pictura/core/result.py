@@ -1,0 +1,42 @@
+"""What comes of a request: pictures as delivered, what they cost, and what was not as asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from pictura.core.price import Usage
+
+
+class Delivered(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One picture. `key` names its blob; `url` is set instead where the upstream's own URL is handed on."""
+
+    key: str = ""
+    url: str = ""
+    media_type: str = ""
+    width: int = 0
+    height: int = 0
+    bytes: int = 0
+    revised_prompt: str = ""
+    seed: int | None = None
+
+
+class ImageResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The outcome of a job that succeeded.
+
+    `created_ms` Unix milliseconds; `latency_ms` from submit to delivery; `cost` settled micro-USD, None: unknown.
+    `adjusted`: `image_size=3K→2K`; `ignored`: names of fields nobody took; `short`: why fewer pictures came than asked.
+    `echo`: what was really used (size, quality, background, output_format), for dialects that repeat it.
+    """
+
+    created_ms: int
+    pictures: tuple[Delivered, ...]
+    latency_ms: int = 0
+    cost: int | None = 0
+    usage: Usage | None = None
+    texts: tuple[str, ...] = ()
+    echo: Mapping[str, str] = {}
+    adjusted: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
+    short: str = ""

@@ -1,0 +1,318 @@
+"""Sizes: what a client asks for, what a model takes, and the one rule that fits the first into the second.
+
+A client asks in pixels (`1024x768`), by aspect (`16:9`), by tier (`2K`), by aspect and tier, or leaves it to the
+model (`auto`). A model takes free pixels inside a window, a list of pixel sizes, aspects with tiers, or nothing at
+all. `fit` finds the exact translation or says why there is none; `nearest` is for dialects whose router adjusts.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from fractions import Fraction
+
+import msgspec
+
+from pictura.core.errors import BadRequest, Unsupported
+
+_PIXELS = re.compile(r"(\d{1,6})\s*[xX×*]\s*(\d{1,6})")
+_ASPECT = re.compile(r"(\d{1,5})\s*:\s*(\d{1,5})")
+_TIER = re.compile(r"(512|0\.5K|[1-8]K|720P|1080P)", re.IGNORECASE)
+
+#: Edge in pixels of the square whose area a tier names. The P tiers name the short edge of a 16:9 picture.
+TIER_EDGE = {"512": 512, "0.5K": 512, "720P": 960, "1K": 1024, "1080P": 1440, "2K": 2048, "3K": 3072, "4K": 4096}
+
+
+class Size(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What was asked: pixels, or aspect and/or tier, or nothing (auto). Zero and "" mean: not said."""
+
+    width: int = 0
+    height: int = 0
+    aspect: str = ""
+    tier: str = ""
+
+    @property
+    def auto(self) -> bool:
+        return not (self.width or self.aspect or self.tier)
+
+    @property
+    def pixels(self) -> int:
+        return self.width * self.height
+
+    def __str__(self) -> str:
+        if self.width:
+            return f"{self.width}x{self.height}"
+        return " ".join(filter(None, (self.aspect, self.tier))) or "auto"
+
+
+AUTO = Size()
+
+
+class FreePixels(msgspec.Struct, frozen=True, kw_only=True, tag="free", omit_defaults=True):
+    """Any width and height inside a window. `tiers` are words the vendor itself takes instead of pixels."""
+
+    step: int = 1
+    min_pixels: int = 0
+    max_pixels: int = 0
+    min_edge: int = 0
+    max_edge: int = 0
+    max_ratio: float = 0
+    presets: tuple[str, ...] = ()
+    tiers: tuple[str, ...] = ()
+    auto: bool = True
+    default: str = "auto"
+
+
+class ListedPixels(msgspec.Struct, frozen=True, kw_only=True, tag="listed", omit_defaults=True):
+    """These pixel sizes and no other."""
+
+    values: tuple[str, ...]
+    auto: bool = False
+    default: str = ""
+
+
+class Shapes(msgspec.Struct, frozen=True, kw_only=True, tag="shapes", omit_defaults=True):
+    """Aspects and tiers; the vendor chooses the pixels. Either list may be empty: then it cannot be chosen."""
+
+    aspects: tuple[str, ...] = ()
+    tiers: tuple[str, ...] = ()
+    default_aspect: str = "1:1"
+    default_tier: str = ""
+    auto: bool = True
+
+
+class OwnSize(msgspec.Struct, frozen=True, kw_only=True, tag="own", omit_defaults=True):
+    """The size cannot be chosen: it follows the input, or the model has one size (`pixels`, where known)."""
+
+    pixels: str = ""
+
+
+Sizes = FreePixels | ListedPixels | Shapes | OwnSize
+
+
+def parse(text: str, param: str = "size") -> Size:
+    """A Size from any of the spellings clients use: `auto`, `1024x768` (also `×`, `*`), `16:9`, `2K`."""
+    text = text.strip()
+    if text.lower() in ("", "auto", "adaptive"):
+        return AUTO
+    if found := _PIXELS.fullmatch(text):
+        width, height = int(found[1]), int(found[2])
+        if width and height:
+            return Size(width=width, height=height)
+    elif found := _ASPECT.fullmatch(text):
+        if int(found[1]) and int(found[2]):
+            return Size(aspect=f"{int(found[1])}:{int(found[2])}")
+    elif found := _TIER.fullmatch(text):
+        return Size(tier=found[1].upper())
+    raise BadRequest(
+        f"{param} {text[:40]!r} is not a size; write 1024x1024 (pixels), 16:9 (aspect), 2K (tier) or auto",
+        param=param,
+    )
+
+
+def combine(pixels: Size, aspect: Size, tier: Size) -> Size:
+    """One Size from the separate fields in which dialects carry it; pixels win over words."""
+    if pixels.width:
+        return pixels
+    return Size(aspect=aspect.aspect or pixels.aspect or tier.aspect, tier=tier.tier or pixels.tier or aspect.tier)
+
+
+def fit(asked: Size, sizes: Sizes) -> Size:
+    """What to ask the vendor for: pixels for pixel models, aspect and tier for the others, AUTO where it decides.
+
+    Raises Unsupported, naming what is allowed, where `asked` has no exact translation.
+    """
+    found = _translate(asked, sizes)
+    if found is None:
+        raise Unsupported(_complaint(asked, sizes), param="size", allowed=allowed(sizes))
+    return found
+
+
+def nearest(asked: Size, sizes: Sizes) -> Size:
+    """Like `fit`, but the closest allowed value where there is no exact one: by aspect first, then by area."""
+    found = _translate(asked, sizes)
+    if found is not None:
+        return found
+    choices = [parse(value) for value in allowed(sizes) if value != "auto"]
+    if isinstance(sizes, Shapes):
+        return _nearest_shape(asked, sizes)
+    if isinstance(sizes, FreePixels) and asked.width:
+        return _into_window(ratio(asked) or Fraction(1), asked.pixels, sizes) or min(
+            choices, key=lambda c: distance(asked, c)
+        )
+    if not choices:
+        return AUTO
+    return min((choice for choice in choices if choice.width), key=lambda choice: distance(asked, choice), default=AUTO)
+
+
+def distance(asked: Size, given: Size) -> tuple[float, float]:
+    """How far two sizes are apart: first in aspect, then in area, both as the logarithm of a ratio."""
+    return (
+        abs(math.log(float(ratio(asked) or 1) / float(ratio(given) or 1))),
+        abs(math.log((area(asked) or 1024**2) / (area(given) or 1024**2))),
+    )
+
+
+def allowed(sizes: Sizes) -> tuple[str, ...]:
+    """What a client may write, for error messages and model lists."""
+    auto = ("auto",) if getattr(sizes, "auto", True) else ()
+    if isinstance(sizes, FreePixels):
+        return (*auto, *sizes.presets, *sizes.tiers)
+    if isinstance(sizes, ListedPixels):
+        return (*auto, *sizes.values)
+    if isinstance(sizes, Shapes):
+        return (*auto, *sizes.aspects, *sizes.tiers)
+    return ("auto",)
+
+
+def ratio(size: Size) -> Fraction | None:
+    if size.width:
+        return Fraction(size.width, size.height)
+    if size.aspect:
+        wide, high = size.aspect.split(":")
+        return Fraction(int(wide), int(high))
+    return None
+
+
+def area(size: Size) -> int:
+    """Pixels of the whole picture; 0 where nothing was said about it."""
+    return size.pixels or TIER_EDGE.get(size.tier, 0) ** 2
+
+
+def _translate(asked: Size, sizes: Sizes) -> Size | None:
+    if isinstance(sizes, FreePixels):
+        return _free(asked, sizes)
+    if isinstance(sizes, ListedPixels):
+        return _listed(asked, sizes)
+    if isinstance(sizes, Shapes):
+        return _shaped(asked, sizes)
+    return AUTO if asked.auto or str(asked) == sizes.pixels or _same_ratio(asked, sizes.pixels) else None
+
+
+def _same_ratio(asked: Size, pixels: str) -> bool:
+    return bool(pixels and asked.aspect and not asked.tier and ratio(asked) == ratio(parse(pixels)))
+
+
+def _free(asked: Size, sizes: FreePixels) -> Size | None:
+    if asked.auto:
+        return AUTO if sizes.auto else parse(sizes.default)
+    if asked.width:
+        return asked if not _outside(asked, sizes) else None
+    if asked.tier and not asked.aspect and asked.tier in sizes.tiers:
+        return asked
+    if asked.tier and sizes.tiers and asked.tier not in sizes.tiers:
+        return None
+    shape = ratio(asked) or Fraction(1)
+    wanted = area(asked) or 1024**2
+    preset = _preset(shape, wanted, sizes.presets)
+    return preset or _into_window(shape, wanted, sizes)
+
+
+def _preset(shape: Fraction, wanted: int, presets: tuple[str, ...]) -> Size | None:
+    """A size the vendor itself recommends for this aspect, where one lies near the area asked for."""
+    choices = [parse(preset) for preset in presets if preset != "auto"]
+    near = [c for c in choices if abs(math.log(float(ratio(c) or 1) / float(shape))) < 0.02]
+    near = [c for c in near if 0.6 < c.pixels / wanted < 1.5]
+    return min(near, key=lambda c: abs(c.pixels - wanted), default=None)
+
+
+def _into_window(shape: Fraction, wanted: int, sizes: FreePixels) -> Size | None:
+    """The size of this aspect whose area comes nearest to `wanted` inside the model's window."""
+    wanted = min(max(wanted, sizes.min_pixels), sizes.max_pixels or wanted)
+    width = math.sqrt(wanted * shape)
+    if sizes.max_edge:
+        width = min(width, sizes.max_edge, sizes.max_edge * float(shape))
+    for rounding in (round, math.floor, math.ceil):
+        w = max(1, rounding(width / sizes.step)) * sizes.step
+        h = max(1, rounding(w / float(shape) / sizes.step)) * sizes.step
+        candidate = Size(width=w, height=h)
+        if not _outside(candidate, sizes):
+            return candidate
+    return None
+
+
+def _outside(size: Size, sizes: FreePixels) -> str:
+    """Which edge of the window is broken, in words; "" when inside."""
+    width, height = size.width, size.height
+    longest, shortest = max(width, height), min(width, height)
+    if width % sizes.step or height % sizes.step:
+        return f"both sides must be multiples of {sizes.step}"
+    if sizes.max_edge and longest > sizes.max_edge:
+        return f"no side may exceed {sizes.max_edge} pixels"
+    if sizes.min_edge and shortest < sizes.min_edge:
+        return f"no side may be shorter than {sizes.min_edge} pixels"
+    if sizes.max_pixels and size.pixels > sizes.max_pixels:
+        return f"width x height may not exceed {sizes.max_pixels:,} pixels"
+    if size.pixels < sizes.min_pixels:
+        return f"width x height must be at least {sizes.min_pixels:,} pixels"
+    if sizes.max_ratio and longest > shortest * sizes.max_ratio:
+        return f"the longer side may be at most {sizes.max_ratio:g} times the shorter"
+    return ""
+
+
+def _listed(asked: Size, sizes: ListedPixels) -> Size | None:
+    if asked.auto:
+        return AUTO if sizes.auto else parse(sizes.default or sizes.values[0])
+    choices = [parse(value) for value in sizes.values]
+    if asked.width:
+        return asked if asked in choices else None
+    same = [c for c in choices if asked.aspect in ("", _aspect_word(c)) and _tier_near(c, asked.tier)]
+    return min(same, key=lambda c: distance(asked, c), default=None)
+
+
+def _tier_near(choice: Size, tier: str) -> bool:
+    return not tier or 0.5 < choice.pixels / TIER_EDGE.get(tier, 1) ** 2 < 1.6
+
+
+def _aspect_word(size: Size) -> str:
+    shape = ratio(size) or Fraction(1)
+    return f"{shape.numerator}:{shape.denominator}"
+
+
+def _shaped(asked: Size, sizes: Shapes) -> Size | None:
+    if asked.width:
+        asked = _shape_of(asked, sizes)
+    if asked.aspect and _match_aspect(asked.aspect, sizes.aspects) is None:
+        return None
+    tier = _match_tier(asked.tier, sizes.tiers)
+    if asked.tier and tier is None:
+        return None
+    aspect = _match_aspect(asked.aspect, sizes.aspects) if asked.aspect else None
+    return Size(aspect=aspect or "", tier=tier or "")
+
+
+def _shape_of(pixels: Size, sizes: Shapes) -> Size:
+    """Pixels as aspect and tier, where they say exactly that: 2048x2048 is 1:1 at 2K, 1000x700 is nothing."""
+    tiers = [tier for tier in sizes.tiers if TIER_EDGE.get(tier.upper()) in (pixels.width, pixels.height)]
+    square = [tier for tier in tiers if pixels.width == pixels.height]
+    exact = square or [tier for tier in tiers if 0.4 < pixels.pixels / TIER_EDGE[tier.upper()] ** 2 < 1.1]
+    impossible = Size(aspect=_aspect_word(pixels), tier="-")
+    if sizes.tiers:
+        return Size(aspect=_aspect_word(pixels), tier=exact[0]) if exact else impossible
+    return Size(aspect=_aspect_word(pixels)) if pixels.pixels == 1024**2 else impossible
+
+
+def _match_aspect(aspect: str, aspects: tuple[str, ...]) -> str | None:
+    wanted = ratio(Size(aspect=aspect))
+    return next((a for a in aspects if ":" in a and ratio(Size(aspect=a)) == wanted), None)
+
+
+def _match_tier(tier: str, tiers: tuple[str, ...]) -> str | None:
+    return next((t for t in tiers if t.upper() == tier.upper()), None)
+
+
+def _nearest_shape(asked: Size, sizes: Shapes) -> Size:
+    shapes = [Size(aspect=aspect) for aspect in sizes.aspects if ":" in aspect]
+    aspect = min(shapes, key=lambda s: distance(asked, s)[0], default=AUTO).aspect if ratio(asked) else ""
+    wanted = area(asked)
+    tiers = [tier for tier in sizes.tiers if tier.upper() in TIER_EDGE]
+    tier = min(tiers, key=lambda t: abs(math.log(wanted / TIER_EDGE[t.upper()] ** 2)), default="") if wanted else ""
+    return Size(aspect=aspect, tier=tier)
+
+
+def _complaint(asked: Size, sizes: Sizes) -> str:
+    if isinstance(sizes, FreePixels) and asked.width:
+        return f"size {asked} is outside what this model takes: {_outside(asked, sizes)}"
+    if isinstance(sizes, OwnSize):
+        return f"size {asked} cannot be chosen: this model decides its size itself; leave size out"
+    return f"size {asked} is not one this model takes; allowed: {', '.join(allowed(sizes))}"

@@ -1,0 +1,78 @@
+"""What dialects are shown of the house, to put it into their own words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from pictura.core.errors import PicturaError
+from pictura.core.job import JobState
+from pictura.core.model import ModelCard
+from pictura.core.request import ImageRequest
+from pictura.core.result import ImageResult
+
+
+class ModelView(msgspec.Struct, frozen=True):
+    """A model as this caller may use it. `uses`: requests so far; `created_s`: its release date as Unix seconds."""
+
+    card: ModelCard
+    providers: tuple[str, ...]
+    uses: int
+    created_s: int
+
+
+class KeyUsage(msgspec.Struct, frozen=True):
+    """One key's share. Money in micro-USD, times in Unix seconds; `cap` None: none."""
+
+    id: str
+    name: str
+    spent: int
+    requests: int
+    created_s: int
+    active: bool
+    cap: int | None = None
+    cap_period: str = ""
+    cap_spent: int = 0
+    cap_started_s: int = 0
+    expires_s: int | None = None
+
+
+class Account(msgspec.Struct, frozen=True):
+    """A project's money, micro-USD. `balance` None: postpaid, no limit; `available`: the balance less what is held."""
+
+    balance: int | None
+    available: int | None
+    spent: int
+    deposited: int
+    keys: tuple[KeyUsage, ...] = ()
+
+
+class JobView(msgspec.Struct, frozen=True):
+    """A job as its owner may see it. `progress` 0 to 100, where known."""
+
+    id: str
+    state: JobState
+    request: ImageRequest
+    created_ms: int
+    result: ImageResult | None = None
+    error: PicturaError | None = None
+    progress: int | None = None
+
+
+class Call(msgspec.Struct, frozen=True, kw_only=True):
+    """The HTTP request around a body. `headers` in lower case; `place` the route's own variables."""
+
+    request_id: str
+    method: str = "POST"
+    path: str = ""
+    place: Mapping[str, str] = {}
+    query: Mapping[str, str] = {}
+    headers: Mapping[str, str] = {}
+    job_id: str = ""
+
+    @property
+    def chinese(self) -> bool:
+        """Does the client ask for Chinese before English?"""
+        wanted = self.headers.get("accept-language", "").lower()
+        return "zh" in wanted and (wanted.find("en") == -1 or wanted.find("zh") < wanted.find("en"))

@@ -1,0 +1,234 @@
+"""The house, put together: one place where every part meets the others. What opens here closes in reverse."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import msgspec
+
+from pictura.core import ids
+from pictura.core.errors import BadRequest
+from pictura.core.plugins import Broken, discover
+from pictura.dialects.base import Dialect
+from pictura.doors.links import Links
+from pictura.engine.attempt import Caller
+from pictura.engine.deliver import Deliverer
+from pictura.engine.gateway import Gateway
+from pictura.engine.guard import Guard
+from pictura.engine.health import Health
+from pictura.engine.intake import Intake
+from pictura.engine.plan import Planner
+from pictura.engine.run import Tools
+from pictura.engine.worker import Worker
+from pictura.infra.blobs import LocalBlobs, open_blobs
+from pictura.infra.config import Environment, Settings
+from pictura.infra.crypto import Vault, new_key, open_vault
+from pictura.infra.db import SqliteDatabase, open_database
+from pictura.infra.fetch import Fetcher
+from pictura.infra.http import Client
+from pictura.infra.imaging import Imaging
+from pictura.providers.base import Provider
+from pictura.sandbox.server import Sandbox
+from pictura.store import audit
+from pictura.store.catalog import Catalog
+from pictura.store.channels import ChannelBook, ChannelRecord, from_settings
+from pictura.store.keys import PREFIX, Key, KeyRing, Project, make_project, projects
+from pictura.store.migrate import migrate
+
+log = logging.getLogger("pictura")
+
+DEFAULT_PROJECT = "default"
+
+
+class FirstKeys(msgspec.Struct, frozen=True):
+    """Keys made at the very first start; shown once. Empty: they exist since an earlier start."""
+
+    admin: str = ""
+    test: str = ""
+
+
+class House(msgspec.Struct, kw_only=True):
+    """All parts, running."""
+
+    settings: Settings
+    vault: Vault
+    database: SqliteDatabase
+    blobs: LocalBlobs
+    links: Links
+    providers: Mapping[str, Provider]
+    dialects: Mapping[str, Dialect]
+    broken: list[Broken]
+    catalog: Catalog
+    channels: ChannelBook
+    keys: KeyRing
+    guard: Guard
+    health: Health
+    planner: Planner
+    gateway: Gateway
+    worker: Worker
+    uploads: asyncio.Semaphore
+    first_keys: FirstKeys
+    sandbox_address: str
+
+    def base_urls(self) -> dict[str, str]:
+        """Each provider's own address."""
+        return {name: provider.base_url for name, provider in self.providers.items()}
+
+
+@asynccontextmanager
+async def open_house(folder: Path, settings: Settings, environment: Environment) -> AsyncIterator[House]:
+    """Open everything in `folder`, ready to serve; close it all at the end. Raises BadRequest for wrong settings."""
+    async with AsyncExitStack() as stack:
+        yield await _open(stack, folder, settings, environment)
+
+
+async def _open(stack: AsyncExitStack, folder: Path, settings: Settings, environment: Environment) -> House:
+    database = open_database(settings.database.url, folder)
+    stack.push_async_callback(database.close)
+    migrate(database.path)
+    vault = open_vault(environment.secret, folder)
+    keys = KeyRing(database, vault)
+    keys.load()
+    first_keys = await _first_keys(database, keys, environment)
+    blobs = open_blobs(settings.storage.url, folder)
+
+    sandbox_key = new_key(PREFIX["test"])
+    sandbox = Sandbox(accepts=lambda text: secrets.compare_digest(text.encode(), sandbox_key.encode()))
+    sandbox_address = await sandbox.start()
+    stack.push_async_callback(sandbox.close)
+
+    providers, dialects, broken = _plugins()
+    channels = _channels(database, vault, settings, environment, providers)
+    for name, provider in providers.items():
+        channels.add(_sandbox_channel(name, provider, sandbox_address, sandbox_key))
+    catalog = Catalog(settings.aliases)
+    for name, provider in providers.items():
+        catalog.add(name, provider.MODELS)
+
+    http = Client(open_spool=blobs.spool, transfers=asyncio.Semaphore(settings.server.transfers))
+    stack.push_async_callback(http.close)
+    fetcher = Fetcher(
+        open_spool=blobs.spool,
+        transfers=asyncio.Semaphore(settings.server.transfers),
+        allow=environment.fetch_allow,
+    )
+    stack.push_async_callback(fetcher.close)
+    imaging = Imaging()
+    stack.callback(imaging.close)
+
+    links = Links(vault, settings)
+    health = Health(_Notices(database).write)
+    planner = Planner(catalog, providers, channels, health)
+    worker_id = ids.new("wrk")
+    tools = Tools(
+        database=database,
+        planner=planner,
+        caller=Caller(http, health, settings.jobs.timeout_s),
+        deliverer=Deliverer(blobs, fetcher, imaging),
+        resend_lost=settings.jobs.on_lost == "resend",
+    )
+    gateway = Gateway(database, planner, Intake(blobs, fetcher, links.own_key), tools, settings.jobs, worker_id)
+    worker = Worker(worker_id, database, gateway, blobs, settings.storage, alone=True)
+    await worker.start()
+    stack.push_async_callback(worker.stop)
+    return House(
+        settings=settings,
+        vault=vault,
+        database=database,
+        blobs=blobs,
+        links=links,
+        providers=providers,
+        dialects=dialects,
+        broken=broken,
+        catalog=catalog,
+        channels=channels,
+        keys=keys,
+        guard=Guard(keys),
+        health=health,
+        planner=planner,
+        gateway=gateway,
+        worker=worker,
+        uploads=asyncio.Semaphore(settings.server.transfers),
+        first_keys=first_keys,
+        sandbox_address=sandbox_address,
+    )
+
+
+class _Notices:
+    """What the operator should know: into the log and the audit trail."""
+
+    def __init__(self, database: SqliteDatabase) -> None:
+        self._database = database
+        self._writing: set[asyncio.Task[None]] = set()
+
+    def write(self, channel: str, text: str) -> None:
+        log.warning("channel %s %s", channel, text)
+        task = asyncio.get_running_loop().create_task(
+            self._database.write(lambda tx: audit.note(tx, "house", "channel", channel, text))
+        )
+        self._writing.add(task)
+        task.add_done_callback(self._writing.discard)
+
+
+async def _first_keys(database: SqliteDatabase, keys: KeyRing, environment: Environment) -> FirstKeys:
+    """The default project and its first two keys, where there are none yet."""
+    if not database.read(projects):
+        await make_project(database, Project(DEFAULT_PROJECT, "Default"))
+    if keys.all():
+        return FirstKeys()
+    project = Project(DEFAULT_PROJECT, "Default")
+    _, admin = await keys.make(
+        Key(id="", project=project, name="First admin key", scopes=("draw", "admin")), environment.admin_key
+    )
+    _, test = await keys.make(Key(id="", project=project, name="First test key", kind="test"), environment.test_key)
+    return FirstKeys(admin, test)
+
+
+def _plugins() -> tuple[dict[str, Provider], dict[str, Dialect], list[Broken]]:
+    provider_classes, broken = discover("pictura.providers", "pictura.providers", Provider)  # type: ignore[type-abstract]
+    dialect_classes, more = discover("pictura.dialects", "pictura.dialects", Dialect)  # type: ignore[type-abstract]
+    providers = {name: cls() for name, cls in provider_classes.items()}
+    return providers, {name: cls() for name, cls in dialect_classes.items()}, [*broken, *more]
+
+
+def _channels(
+    database: SqliteDatabase,
+    vault: Vault,
+    settings: Settings,
+    environment: Environment,
+    providers: Mapping[str, Provider],
+) -> ChannelBook:
+    """The channels of the environment, of the file and of the console."""
+    book = ChannelBook(database, vault)
+    named = {channel.provider for channel in settings.channel}
+    for name, provider in providers.items():
+        found = {secret: environment.variables.get(variable, "") for secret, variable in provider.env.items()}
+        if found and all(found.values()) and provider.live and name not in named:
+            book.add(
+                ChannelRecord(name=name, provider=name, base_url=provider.base_url, secrets=found, origin="environment")
+            )
+    for channel in settings.channel:
+        speaker = providers.get(channel.provider)
+        if speaker is None or not speaker.live:
+            live = ", ".join(sorted(name for name, provider in providers.items() if provider.live))
+            why = "is not known" if speaker is None else "is drawn in the sandbox only, so far"
+            raise BadRequest(f"channel {channel.name!r}: provider {channel.provider!r} {why}; there are: {live}")
+        book.add(from_settings(channel, speaker.base_url, environment.variables, "file"))
+    book.load({name: provider.base_url for name, provider in providers.items()})
+    return book
+
+
+def _sandbox_channel(name: str, provider: Provider, address: str, key: str) -> ChannelRecord:
+    secrets_of = dict.fromkeys(provider.env or ("api_key",), key)
+    return ChannelRecord(
+        name=f"sandbox-{name}",
+        provider=name,
+        base_url=address + provider.sandbox_path,
+        secrets=secrets_of,
+        origin="sandbox",
+    )

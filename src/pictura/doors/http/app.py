@@ -1,0 +1,46 @@
+"""The ASGI application: infrastructure paths on any Host, everything else is a dialect's."""
+
+from __future__ import annotations
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Mount, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from pictura.doors.admin import Admin
+from pictura.doors.house import House
+from pictura.doors.http.files import Files
+from pictura.doors.http.speak import Speaker
+from pictura.doors.links import FILES
+
+
+async def health(_: Request) -> Response:
+    return JSONResponse({"status": "ok"})
+
+
+def application(house: House) -> ASGIApp:
+    """Infrastructure by Starlette's router; a dialect's path spares the walk through it."""
+    infrastructure = Starlette(
+        routes=[
+            Route("/health", health),
+            Route(FILES + "{key:path}", Files(house).serve),
+            Mount("/api", routes=Admin(house).routes()),
+        ]
+    )
+    return _Door(infrastructure, Speaker(house))
+
+
+class _Door:
+    def __init__(self, infrastructure: ASGIApp, speaker: ASGIApp) -> None:
+        self._infrastructure = infrastructure
+        self._speaker = speaker
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        path: str = scope["path"]
+        if path == "/health" or path.startswith((FILES, "/api/")):
+            await self._infrastructure(scope, receive, send)
+        else:
+            await self._speaker(scope, receive, send)

@@ -1,0 +1,242 @@
+"""Reading a request's body: pictures to spools as they flow in, the rest to fields. Every cap holds on the way."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+
+import msgspec
+from multipart import MultipartError, MultipartSegment, ParserLimitReached, PushMultipartParser, parse_options_header
+from starlette.types import Receive
+
+from pictura.core.errors import BadRequest, TooLarge, TooSlow, WrongMediaType
+from pictura.core.media import parse_data_url
+from pictura.core.request import Body, Upload, mark
+from pictura.dialects.base import Limits
+from pictura.infra.config import ServerSettings
+from pictura.infra.extract import Extractor
+from pictura.infra.spool import Spool
+
+#: Under these keys a bare base64 string is a picture too; a data URL is one under any key.
+PICTURE_KEYS = frozenset({"image", "images", "mask", "data", "b64_json"})
+#: Bodies up to this size are read without a transfer slot.
+FREE_BYTES = 64 * 1024
+#: A few more parts than any dialect allows pictures, so that its own complaint can count them.
+SPARE_PARTS = 64
+#: How much of a refused body is taken in, so that the client gets to read why.
+DRAIN_BYTES = 64 * 1024 * 1024
+DRAIN_S = 5.0
+
+
+class ClientGone(Exception):
+    """The client closed its connection; there is nobody to answer."""
+
+
+class Incoming:
+    """A body on its way in. `slots` gates how many large ones are read at once."""
+
+    def __init__(
+        self, receive: Receive, headers: Mapping[str, str], settings: ServerSettings, slots: asyncio.Semaphore
+    ) -> None:
+        self._receive = receive
+        self._headers = headers
+        self._settings = settings
+        self._slots = slots
+        self._ended = headers.get("content-length") == "0" and "transfer-encoding" not in headers
+
+    async def read(self, limits: Limits, picture_bytes: int, open_spool: Callable[[], Spool]) -> Body:
+        """The whole body. Raises BadRequest and its kin, ClientGone."""
+        kind, options = parse_options_header(self._headers.get("content-type", "application/json"))
+        async with self._slot():
+            if kind == "multipart/form-data":
+                return await self._form(options.get("boundary", ""), limits, picture_bytes, open_spool)
+            if kind == "application/json" or kind.endswith("+json"):
+                return await self._json(limits, picture_bytes, open_spool)
+        raise WrongMediaType(
+            f"a body of type {kind[:80]!r} is not read here; send application/json or multipart/form-data"
+        )
+
+    async def drain(self) -> bool:
+        """Take in what a refused client is still sending, within bounds. False: there is more of it."""
+        if self._headers.get("expect", "").lower() == "100-continue":
+            return False  # it waits for our word before it sends, and the answer is that word
+        taken = 0
+        try:
+            async with asyncio.timeout(DRAIN_S):
+                while not self._ended and taken < DRAIN_BYTES:
+                    taken += len(await self._next())
+        except (TimeoutError, ClientGone):
+            return self._ended
+        return self._ended
+
+    async def _chunks(self) -> AsyncIterator[bytes]:
+        """The body as it comes, as long as it comes fast enough."""
+        loop = asyncio.get_running_loop()
+        started, taken, idle_s = loop.time(), 0, self._settings.body_idle_s
+        try:
+            async with asyncio.timeout(idle_s) as patience:
+                while not self._ended:
+                    chunk = await self._next()
+                    now = loop.time()
+                    taken += len(chunk)
+                    patience.reschedule(now + idle_s)
+                    if now - started > idle_s and taken < (now - started) * self._settings.body_slowest:
+                        raise TooSlow(f"the body came slower than {self._settings.body_slowest} bytes a second")
+                    if chunk:
+                        yield chunk
+        except TimeoutError:
+            raise TooSlow(f"nothing of the body came for {idle_s:g} s") from None
+
+    async def _next(self) -> bytes:
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        self._ended = not message.get("more_body", False)
+        chunk: bytes = message.get("body", b"")
+        return chunk
+
+    @asynccontextmanager
+    async def _slot(self) -> AsyncIterator[None]:
+        length = self._headers.get("content-length", "")
+        if length.isdigit() and int(length[:18]) <= FREE_BYTES:
+            yield
+            return
+        async with self._slots:
+            yield
+
+    async def _json(self, limits: Limits, picture_bytes: int, open_spool: Callable[[], Spool]) -> Body:
+        extractor = Extractor(
+            open_spool,
+            keys=PICTURE_KEYS,
+            data_urls=True,
+            text_cap=limits.text_bytes,
+            picture_cap=picture_bytes,
+            picture_count_cap=SPARE_PARTS,
+        )
+        try:
+            async for chunk in self._chunks():
+                extractor.feed(chunk)
+            fields = _object(extractor.finish())
+        except BaseException:
+            extractor.close()
+            raise
+        uploads = [Upload(cut.key, cut.spool, cut.spool.media_type, flaw=cut.flaw) for cut in extractor.cuts]
+        return Body(fields, uploads)
+
+    async def _form(self, boundary: str, limits: Limits, picture_bytes: int, open_spool: Callable[[], Spool]) -> Body:
+        if not re.fullmatch(r"[\x20-\x7e]{1,200}", boundary):
+            raise BadRequest("the Content-Type multipart/form-data names no boundary")
+        form = _Form(limits, picture_bytes, open_spool)
+        try:
+            parser = PushMultipartParser(boundary, max_segment_count=2 * SPARE_PARTS)
+            async for chunk in self._chunks():
+                for event in parser.parse(chunk):
+                    form.take(event)
+            parser.close()
+        except ParserLimitReached:
+            close(form.body.uploads)
+            raise TooLarge(f"a form has at most {2 * SPARE_PARTS} parts, each with short headers") from None
+        except MultipartError as error:
+            close(form.body.uploads)
+            raise BadRequest(f"the form cannot be read: {error}") from None
+        except BaseException:
+            close(form.body.uploads)
+            raise
+        return form.body
+
+
+class _Form:
+    """A multipart body, part by part: texts into fields, files into spools."""
+
+    def __init__(self, limits: Limits, picture_bytes: int, open_spool: Callable[[], Spool]) -> None:
+        self.body = Body({}, [], form=True)
+        self._limits = limits
+        self._picture_bytes = picture_bytes
+        self._open_spool = open_spool
+        self._text_left = limits.text_bytes
+        self._name = ""
+        self._text: bytearray | None = None
+        self._file: Spool | None = None
+
+    def take(self, event: MultipartSegment | bytearray | bytes | None) -> None:
+        if event is None:
+            self._end()
+        elif isinstance(event, bytes | bytearray):
+            self._data(event)
+        else:
+            self._begin(event)
+
+    def _begin(self, part: MultipartSegment) -> None:
+        self._name = part.name
+        if part.filename is None:
+            self._text = bytearray()
+            return
+        self._file = self._open_spool()
+        self.body.uploads.append(Upload(part.name, self._file, part.content_type or "", part.filename))
+
+    def _data(self, data: bytes | bytearray) -> None:
+        if self._file is not None:
+            self._file.write(data)
+            if self._file.size > self._picture_bytes:
+                raise TooLarge(
+                    f"{self._name[:60]} is larger than {self._picture_bytes:,} bytes, the most a picture may have",
+                    param=self._name[:60],
+                )
+        elif self._text is not None:
+            self._text_left -= len(data)
+            if self._text_left < 0:
+                raise TooLarge(f"the form's texts are longer than {self._limits.text_bytes:,} bytes together")
+            self._text += data
+
+    def _end(self) -> None:
+        if self._text is not None:
+            try:
+                self._add(self._name, self._text.decode())
+            except UnicodeDecodeError:
+                raise BadRequest(f"{self._name[:60]} is not UTF-8 text", param=self._name[:60]) from None
+        self._text = self._file = None
+
+    def _add(self, name: str, value: str) -> None:
+        if value.startswith("data:") and ";base64," in value[:256]:
+            value = self._inline(name, value)
+        fields = self.body.fields
+        known = fields.get(name)
+        if known is None:
+            fields[name] = value
+        elif isinstance(known, list):
+            known.append(value)
+        else:
+            fields[name] = [known, value]
+
+    def _inline(self, name: str, value: str) -> str:
+        media_type, data = parse_data_url(value)
+        spool = self._open_spool()
+        self.body.uploads.append(Upload(name, spool, media_type))
+        spool.write(data)
+        return mark(len(self.body.uploads) - 1)
+
+
+def close(uploads: list[Upload]) -> None:
+    for upload in uploads:
+        if isinstance(upload.source, Spool):
+            upload.source.close()
+
+
+def _object(text: bytes) -> dict[str, object]:
+    if not text.strip():
+        raise BadRequest('the body is empty; send a JSON object such as {"model": "…", "prompt": "…"}')
+    try:
+        fields = msgspec.json.decode(text)
+    except RecursionError:
+        raise BadRequest("the body is nested too deeply") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadRequest(f"the body is not valid JSON: {error}{_comment_hint(text)}") from None
+    if not isinstance(fields, dict):
+        raise BadRequest('the body must be a JSON object such as {"model": "…", "prompt": "…"}')
+    return fields
+
+
+def _comment_hint(text: bytes) -> str:
+    return "; JSON has no // comments: take them out" if re.search(rb"^\s*//|,\s*//", text, re.MULTILINE) else ""

@@ -1,0 +1,101 @@
+"""Listening: uvicorn on the stdlib loop, with deadlines for clients that open a connection and say nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+from typing import Any
+
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from pictura.core.errors import HouseError
+
+#: Seconds in which a new connection must have sent its first request's head, and an old one its next.
+IDLE_S = 65
+#: Seconds that requests in flight get to finish after SIGTERM: as long as pictures take.
+GRACE_S = 900
+
+
+class Protocol(HttpToolsProtocol):
+    """uvicorn closes a connection that idles after an answer, but waits for ever for a first request."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._deadline = self.loop.call_later(IDLE_S, self._give_up)
+
+    def on_headers_complete(self) -> None:
+        self._deadline.cancel()
+        super().on_headers_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._deadline.cancel()
+        super().connection_lost(exc)
+
+    def _give_up(self) -> None:
+        if not self.transport.is_closing():
+            self.transport.close()
+
+
+class Server(uvicorn.Server):
+    """`listening` is set once requests are answered."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        config = uvicorn.Config(
+            app,
+            http=Protocol,
+            loop="asyncio",
+            lifespan="off",
+            interface="asgi3",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            date_header=True,
+            proxy_headers=False,
+            ws="none",
+            backlog=4096,
+            timeout_keep_alive=IDLE_S,
+            timeout_graceful_shutdown=GRACE_S,
+        )
+        super().__init__(config)
+        self.listening = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.listening.set()
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """The socket to serve on. Raises HouseError that says what is in the way."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((host, port))
+    except OSError as error:
+        sock.close()
+        raise HouseError(_why(host, port, error)) from None
+    sock.setblocking(False)
+    return sock
+
+
+async def serve(app: ASGIApp, sock: socket.socket, on_listening: Any = None) -> None:
+    """Until SIGTERM or SIGINT; what is in flight is finished first."""
+    server = Server(app)
+    task = asyncio.create_task(server.serve([sock]))
+    ready = asyncio.create_task(server.listening.wait())
+    await asyncio.wait({task, ready}, return_when=asyncio.FIRST_COMPLETED)
+    ready.cancel()
+    if on_listening is not None and not task.done():
+        on_listening()
+    await task
+
+
+def _why(host: str, port: int, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"port {port} on {host} is taken by another program; stop it, or choose another with --port"
+    if error.errno == errno.EACCES:
+        return f"port {port} needs more rights than this process has; choose one above 1023 with --port"
+    return f"cannot listen on {host}:{port}: {error.strerror}"

@@ -1,0 +1,253 @@
+"""The way of one request, from top to bottom: name the dialect, know the key, read the body, decode, submit, wait,
+encode. Whatever goes wrong on the way is told in the dialect's own words."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import msgspec
+from starlette.types import Receive, Scope, Send
+
+from pictura.core.errors import HouseError, NotFound, PicturaError
+from pictura.core.picture import Inline
+from pictura.core.request import Body, ImageRequest
+from pictura.core.result import Delivered, ImageResult
+from pictura.core.views import Call
+from pictura.dialects.base import Dialect, Event, Hands, Reply, Verb, answer
+from pictura.doors.house import House
+from pictura.doors.http.answer import KEEP_ALIVE_S, EventStream, Watch, send_reply
+from pictura.doors.http.body import ClientGone, Incoming, close
+from pictura.doors.http.switchboard import Found, Switchboard
+from pictura.doors.http.visit import Visit, networks
+from pictura.doors.views import Views
+from pictura.engine.gateway import Draft, Handle, Outcome
+from pictura.store.keys import Key
+
+log = logging.getLogger("pictura.door")
+access = logging.getLogger("pictura.access")
+
+#: Every browser may call: a key is asked for, no cookie is looked at.
+CORS = {"access-control-allow-origin": "*", "access-control-expose-headers": "*"}
+PREFLIGHT = {
+    **CORS,
+    "access-control-allow-methods": "GET, POST, OPTIONS",
+    "access-control-allow-headers": "*",
+    "access-control-max-age": "86400",
+}
+
+
+class Speaker:
+    """The ASGI application behind all dialect paths."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+        self._board = Switchboard(house.dialects, house.settings.server.hosts)
+        self._trusted = networks(house.settings.server.trusted_proxies)
+        self._views = Views(house)
+        house.links.know(self._board.hosts)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        visit = Visit(scope, self._trusted)
+        incoming = Incoming(receive, visit.headers, self._house.settings.server, self._house.uploads)
+        if visit.method == "OPTIONS":
+            await send_reply(send, Reply(b"", 204, PREFLIGHT), {})
+            return
+        found = self._name(visit)
+        call = _call(visit, found)
+        try:
+            await self._serve(visit, found, call, incoming, receive, send)
+        except ClientGone:
+            log.info("%s: the client went away while it was sending", visit.id)
+        except PicturaError as error:
+            await self._refuse(found.dialect, call, error, incoming, send)
+        except Exception:
+            log.exception("%s ran into a bug", visit.id)
+            bug = HouseError("something went wrong here; the request id tells the operator where to look")
+            await self._refuse(found.dialect, call, bug, incoming, send)
+        if self._house.settings.server.access_log:
+            access.info("%s %s %s", visit.address, visit.method, visit.shown_target())
+
+    def _name(self, visit: Visit) -> Found:
+        return self._board.find(visit.method, visit.path, visit.host, lambda: self._dialect_of_key(visit))
+
+    def _dialect_of_key(self, visit: Visit) -> str:
+        try:
+            return self._house.guard.identify(visit.key, visit.address).dialect
+        except PicturaError:
+            return ""  # who has no good key is told so further on, in the fallback's words
+
+    async def _serve(
+        self, visit: Visit, found: Found, call: Call, incoming: Incoming, receive: Receive, send: Send
+    ) -> None:
+        if found.route is None:
+            raise self._no_path(visit, found.dialect)
+        key = None if found.route.open and not visit.key else self._house.guard.identify(visit.key, visit.address)
+        if found.route.verb is Verb.DRAW:
+            assert key is not None
+            with self._house.guard.admit(key):
+                await Drawing(self._house, visit, found, call, key).go(incoming, receive, send)
+            return
+        views = await self._views.of(found.route.verb, call, key)
+        reply = answer(found.route, found.dialect, call, *views)
+        await incoming.drain()
+        await send_reply(send, reply, _headers(call))
+
+    async def _refuse(self, dialect: Dialect, call: Call, error: PicturaError, incoming: Incoming, send: Send) -> None:
+        reply = dialect.error(call, error)
+        read_whole = await incoming.drain()
+        await send_reply(send, reply, _headers(call), close=not read_whole)
+
+    def _no_path(self, visit: Visit, dialect: Dialect) -> NotFound:
+        methods = self._board.methods(visit.path, dialect)
+        if methods:
+            return NotFound(f"{visit.method} {visit.path[:200]} is not answered; use {' or '.join(methods)}")
+        return NotFound(f"there is no {visit.method} {visit.path[:200]} in the {dialect.name} dialect")
+
+
+class Drawing:
+    """A request that wants pictures."""
+
+    def __init__(self, house: House, visit: Visit, found: Found, call: Call, key: Key) -> None:
+        assert found.route is not None
+        self._house = house
+        self._visit = visit
+        self._dialect = found.dialect
+        self._route = found.route
+        self._call = call
+        self._key = key
+
+    async def go(self, incoming: Incoming, receive: Receive, send: Send) -> None:
+        request, body = await self._read(incoming)
+        handle = await self._submit(request, body)
+        watch = Watch(receive, lambda: self._client_gone(handle))
+        try:
+            if request.stream:
+                await self._stream(request, handle, send)
+            else:
+                await self._answer(request, await asyncio.shield(handle.outcome), send)
+        finally:
+            watch.stop()
+            handle.leave()
+
+    async def _read(self, incoming: Incoming) -> tuple[ImageRequest, Body]:
+        limits = self._dialect.habits.limits
+        cap = limits.edit_picture_bytes if self._route.edit else limits.picture_bytes
+        body = await incoming.read(limits, cap, self._house.blobs.spool)
+        try:
+            return self._dialect.decode(self._call, body, edit=self._route.edit), body
+        except BaseException:
+            close(body.uploads)
+            raise
+
+    async def _submit(self, request: ImageRequest, body: Body) -> Handle:
+        limits = self._dialect.habits.limits
+        draft = Draft(
+            request,
+            self._key,
+            self._dialect.name,
+            body.uploads,
+            limits.edit_picture_bytes if self._route.edit else limits.picture_bytes,
+            retry=self._is_retry(),
+        )
+        try:
+            return await self._house.gateway.submit(draft)
+        except BaseException:
+            close(body.uploads)
+            raise
+
+    def _is_retry(self) -> bool:
+        """OpenAI's SDKs count their own retries in this header (openai 3.52, read in source, 2026-11)."""
+        return self._visit.headers.get("x-stainless-retry-count", "0") not in ("", "0")
+
+    def _client_gone(self, handle: Handle) -> None:
+        log.info("%s: the client went away; job %s goes on if it was sent", self._visit.id, handle.job.id)
+        if not handle.outcome.done():
+            self._house.gateway.forsake(handle)
+
+    async def _answer(self, request: ImageRequest, outcome: Outcome, send: Send) -> None:
+        self._note_job(outcome.job_id)
+        if outcome.error is not None:
+            raise outcome.error
+        assert outcome.result is not None
+        reply = self._dialect.picture(self._call, request, outcome.result, self._hands(outcome))
+        await send_reply(send, reply, self._headers(outcome.result))
+
+    async def _stream(self, request: ImageRequest, handle: Handle, send: Send) -> None:
+        self._note_job(handle.job.id)
+        stream = EventStream(send, self._headers(None, sandbox=handle.job.sandbox))
+        await self._previews(request, handle, stream)
+        outcome = await asyncio.shield(handle.outcome)
+        if outcome.error is not None and not stream.begun:
+            raise outcome.error
+        for event in self._last_events(request, outcome):
+            await stream.event(event)
+        await stream.end()
+
+    async def _previews(self, request: ImageRequest, handle: Handle, stream: EventStream) -> None:
+        queue = handle.watch()
+        while True:
+            try:
+                preview = await asyncio.wait_for(queue.get(), KEEP_ALIVE_S)
+            except TimeoutError:
+                await stream.keep_alive()
+                continue
+            if preview is None:
+                return
+            event = self._dialect.preview(self._call, request, preview.index, Inline(preview.spool))
+            if event is not None:
+                await stream.event(event)
+            preview.spool.close()
+
+    def _last_events(self, request: ImageRequest, outcome: Outcome) -> list[Event]:
+        if outcome.result is not None:
+            return list(self._dialect.event(self._call, request, outcome.result, self._hands(outcome)))
+        error = outcome.error or HouseError("the job ended without an outcome")
+        return [Event("error", self._dialect.error(self._call, error).body)]
+
+    def _note_job(self, job_id: str) -> None:
+        self._call = msgspec.structs.replace(self._call, job_id=job_id)
+
+    def _headers(self, result: ImageResult | None, *, sandbox: bool | None = None) -> dict[str, str]:
+        headers = _headers(self._call)
+        if self._key.kind == "test" if sandbox is None else sandbox:
+            headers["x-pictura-sandbox"] = "true"
+        return headers
+
+    def _hands(self, outcome: Outcome) -> Hands:
+        base = self._house.links.base(self._visit.scheme, self._visit.host, self._visit.server)
+        return Handed(self._house, outcome, base)
+
+
+class Handed:
+    """`Hands` over one outcome."""
+
+    def __init__(self, house: House, outcome: Outcome, base: str) -> None:
+        self._house = house
+        self._outcome = outcome
+        self._base = base
+
+    def url(self, picture: Delivered) -> str:
+        return picture.url or self._house.links.sign(self._base, picture.key)
+
+    def base64(self, picture: Delivered) -> Inline:
+        held = self._outcome.held.get(picture.key)
+        return Inline(held or self._house.blobs.open(picture.key))
+
+
+def _call(visit: Visit, found: Found) -> Call:
+    return Call(
+        request_id=visit.id,
+        method=visit.method,
+        path=visit.path,
+        place=found.place,
+        query=visit.query,
+        headers=visit.headers,
+    )
+
+
+def _headers(call: Call) -> dict[str, str]:
+    headers = {**CORS, "x-request-id": call.request_id}
+    if call.job_id:
+        headers["x-pictura-job"] = call.job_id
+    return headers

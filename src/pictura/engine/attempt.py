@@ -1,0 +1,132 @@
+"""One call to one channel: start it, and follow a task until it is done. What went wrong is an error of the tree."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
+
+import aiohttp
+import msgspec
+
+from pictura.core.errors import HouseError, Lost, NotSent, PicturaError, Rejected
+from pictura.engine.health import Health
+from pictura.engine.plan import Candidate
+from pictura.infra.http import Client, Timeouts
+from pictura.providers.base import (
+    Ask,
+    CancellingProvider,
+    Channel,
+    Done,
+    Pending,
+    Preview,
+    Provider,
+    StreamingProvider,
+    TaskProvider,
+)
+from pictura.store.channels import ChannelRecord
+
+#: A poll that fails to get through is repeated: the task goes on without us.
+PASSING = (NotSent, Lost, Rejected)
+OnPreview = Callable[[Preview], None]
+OnPending = Callable[[Pending], Awaitable[None]]
+
+
+class TimedOut(Lost):
+    """The task was still running when the job's time was up."""
+
+    code = "timeout"
+
+
+class Caller:
+    """Makes calls: one place for a channel's slots, its health and its secrets."""
+
+    def __init__(self, http: Client, health: Health, task_timeout_s: float) -> None:
+        self._http = http
+        self._health = health
+        self._task_timeout_s = task_timeout_s
+        self._slots: dict[str, asyncio.Semaphore] = {}
+
+    async def call(self, candidate: Candidate, ask: Ask, on_preview: OnPreview, on_pending: OnPending) -> Done:
+        """From the first byte to the answer. `on_pending` returns when the task's id is durable."""
+        record, model = candidate.record, ask.card.id
+        async with self._slot(record):
+            self._health.begin(record.name, model)
+            try:
+                outcome = await self._start(candidate, ask, on_preview)
+                if isinstance(outcome, Pending):
+                    await on_pending(outcome)
+                    outcome = await self.follow(candidate, outcome)
+            except PicturaError as error:
+                self._health.failed(record.name, model, error)
+                raise
+            except asyncio.CancelledError:
+                self._health.abandoned(record.name, model)
+                raise
+            except Exception as error:
+                # A provider file that stumbles over an answer has sent the request: the vendor may bill it.
+                self._health.abandoned(record.name, model)
+                raise Lost(f"{record.provider} answered in a way this version does not understand") from error
+        self._health.succeeded(record.name, model)
+        return outcome
+
+    async def follow(self, candidate: Candidate, task: Pending) -> Done:
+        """Ask until it is done. Raises TimedOut, having asked the vendor to stop where it can."""
+        provider, via = candidate.provider, self.channel(candidate.record)
+        if not isinstance(provider, TaskProvider):
+            raise HouseError(f"{provider.name} gave a task id, but has no way to ask about it")
+        deadline = time.monotonic() + self._task_timeout_s
+        outcome: Done | Pending = task
+        while isinstance(outcome, Pending):
+            if time.monotonic() > deadline:
+                await _stop(provider, outcome, via)
+                raise TimedOut(f"{provider.name} did not finish within {self._task_timeout_s:.0f} s")
+            await asyncio.sleep(outcome.poll_after_s)
+            outcome = await _checked(provider, outcome, via)
+        return outcome
+
+    def channel(self, record: ChannelRecord) -> Channel:
+        return Channel(
+            name=record.name,
+            base_url=record.base_url,
+            secrets=record.secrets,
+            http=self._http,
+            timeouts=Timeouts(read_s=record.timeout_s, total_s=record.timeout_s + 300),
+            region=record.region,
+            allow_private=record.allow_private or record.sandbox,
+        )
+
+    async def _start(self, candidate: Candidate, ask: Ask, on_preview: OnPreview) -> Done | Pending:
+        provider, via = candidate.provider, self.channel(candidate.record)
+        if not (ask.partial_images and isinstance(provider, StreamingProvider)):
+            return await provider.start(ask, via)
+        async for event in provider.stream(ask, via):
+            if isinstance(event, Done):
+                return event
+            on_preview(event)
+        raise Lost(f"{provider.name} ended its stream without a finished picture")
+
+    def _slot(self, record: ChannelRecord) -> AbstractAsyncContextManager[None]:
+        if not record.max_concurrency:
+            return nullcontext()
+        name = f"{record.name} {record.max_concurrency}"
+        return self._slots.setdefault(name, asyncio.Semaphore(record.max_concurrency))
+
+
+async def _checked(provider: TaskProvider, task: Pending, via: Channel) -> Done | Pending:
+    try:
+        return await provider.check(task, via)
+    except PASSING as error:
+        if error.config:
+            raise
+        return msgspec.structs.replace(task, poll_after_s=max(task.poll_after_s, float(error.retry_after_s or 2)))
+
+
+async def _stop(provider: Provider, task: Pending, via: Channel) -> None:
+    """Best effort: whether the vendor stops or not, the job's time is up."""
+    if isinstance(provider, CancellingProvider):
+        try:
+            await provider.cancel(task, via)
+        except (PicturaError, aiohttp.ClientError):
+            return

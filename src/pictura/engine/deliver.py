@@ -1,0 +1,118 @@
+"""From what a provider handed over to what is kept: fetched, sniffed, checked for wholeness, transcoded, stored."""
+
+from __future__ import annotations
+
+import msgspec
+
+from pictura.core import media
+from pictura.core.errors import BadRequest, Malformed
+from pictura.core.media import Media
+from pictura.core.result import Delivered
+from pictura.engine.intake import day_of
+from pictura.infra.blobs import Blobs
+from pictura.infra.fetch import Fetcher, FetchFailed
+from pictura.infra.imaging import Imaging
+from pictura.infra.spool import Spool
+from pictura.providers.base import Raw
+
+#: The most that a provider's picture may have, in bytes.
+LARGEST_PICTURE = 100_000_000
+#: A vendor's file server may be slow; its picture is paid.
+FETCH_S = 120
+
+
+class Wish(msgspec.Struct, frozen=True):
+    """How a job's pictures shall be. `output_format` "" takes what comes; `relay` hands an upstream's URL on."""
+
+    job_id: str
+    output_format: str = ""
+    output_compression: int | None = None
+    relay: bool = False
+    allow_private: bool = False
+    ephemeral: bool = False
+
+
+class Deliverer:
+    """Pictures of ephemeral jobs are not stored: their spools stay in the caller's hands, by the picture's key."""
+
+    def __init__(self, blobs: Blobs, fetcher: Fetcher, imaging: Imaging) -> None:
+        self._blobs = blobs
+        self._fetcher = fetcher
+        self._imaging = imaging
+
+    async def deliver(self, raw: Raw, wish: Wish, part: int, number: int, held: dict[str, Spool]) -> Delivered:
+        """One picture, safe. Raises Malformed where what came is no whole picture."""
+        if raw.url and wish.relay:
+            return Delivered(url=raw.url, revised_prompt=raw.revised_prompt, seed=raw.seed)
+        spool = raw.spool or await self._fetch(raw.url, wish)
+        try:
+            found = _examined(spool, raw.flaw)
+            if wish.output_format and wish.output_format != found.format:
+                spool, found = await self._transcode(spool, wish)
+            key = _key(wish, part, number, found)
+            if wish.ephemeral:
+                held[key] = spool
+            else:
+                await self._blobs.put(key, spool)
+        finally:
+            if wish.ephemeral is False or spool not in held.values():
+                spool.close()
+        return Delivered(
+            key=key,
+            media_type=found.type,
+            width=found.width,
+            height=found.height,
+            bytes=spool.size,
+            revised_prompt=raw.revised_prompt,
+            seed=raw.seed,
+        )
+
+    async def recover(self, wish: Wish, part: int) -> list[Delivered]:
+        """The pictures of a part that were stored before a crash kept the job from saying so."""
+        keys = await self._blobs.find(f"out/{day_of(wish.job_id)}/{wish.job_id}-{part}-")
+        found = []
+        for key in keys:
+            blob = self._blobs.open(key)
+            seen = media.sniff(blob.read, blob.size)
+            found.append(
+                Delivered(key=key, media_type=seen.type, width=seen.width, height=seen.height, bytes=blob.size)
+            )
+        return found
+
+    async def _fetch(self, url: str, wish: Wish) -> Spool:
+        try:
+            return await self._fetcher.picture(
+                url, cap_bytes=LARGEST_PICTURE, timeout_s=FETCH_S, private=wish.allow_private
+            )
+        except FetchFailed as error:
+            raise Malformed(f"the provider made a picture, but it could not be had: {error.message}") from None
+
+    async def _transcode(self, spool: Spool, wish: Wish) -> tuple[Spool, Media]:
+        """As the format asked for; the spool that came is closed."""
+        try:
+            made = await self._imaging.transcode(
+                spool, self._blobs.spool, format=wish.output_format, compression=wish.output_compression
+            )
+        except BadRequest as error:
+            raise Malformed(f"the provider's picture cannot be decoded: {error.message}") from None
+        spool.close()
+        return made, media.sniff(made.read, made.size)
+
+
+def _examined(spool: Spool, flaw: str) -> Media:
+    if flaw:
+        raise Malformed(f"the provider's picture is not whole: {flaw}")
+    try:
+        found = media.sniff(spool.read, spool.size)
+        media.guard(found)
+    except BadRequest as error:
+        raise Malformed(f"what the provider sent is no picture: {error.message}") from None
+    broken = media.flaw(spool.read, spool.size, found)
+    if broken:
+        raise Malformed(f"the provider's picture is not whole: {broken}")
+    return found
+
+
+def _key(wish: Wish, part: int, number: int, found: Media) -> str:
+    # Made of the job's id alone, so that after a crash a stored picture is found without a row that names it.
+    return f"out/{day_of(wish.job_id)}/{wish.job_id}-{part}-{number}.{found.extension}"

@@ -1,0 +1,201 @@
+"""Inputs: from what a request names (an upload, a URL) to whole, checked bytes in the store.
+
+What is wrong with a picture is found here, before any money is held and any provider is asked.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+
+import msgspec
+
+from pictura.core import ids, media
+from pictura.core.errors import BadRequest, NotFound, TooLarge
+from pictura.core.media import Media
+from pictura.core.model import ModelCard
+from pictura.core.picture import Bytes
+from pictura.core.request import ImageRequest, InputPicture, Upload
+from pictura.infra.blobs import Blobs
+from pictura.infra.fetch import Fetcher, FetchFailed
+from pictura.infra.spool import Spool
+from pictura.providers.base import AskPicture
+
+#: How much of a picture's start and end stands for the whole in a request's hash: a retry sends the same file again.
+HASHED_BYTES = 64 * 1024
+
+
+class Inputs(msgspec.Struct):
+    """The pictures of one request, ready to be sent, and the spools to close when it has ended."""
+
+    images: tuple[AskPicture, ...] = ()
+    mask: AskPicture | None = None
+    spools: list[Spool] = []
+    keys: list[str] = []
+
+    @property
+    def all(self) -> tuple[AskPicture, ...]:
+        return (*self.images, self.mask) if self.mask else self.images
+
+    def close(self) -> None:
+        for spool in self.spools:
+            spool.close()
+
+
+class Intake:
+    """`own_key(url)`: the blob's key where a URL is one of this house's own, else ""."""
+
+    def __init__(self, blobs: Blobs, fetcher: Fetcher, own_key: Callable[[str], str]) -> None:
+        self._blobs = blobs
+        self._fetcher = fetcher
+        self._own_key = own_key
+
+    async def gather(self, request: ImageRequest, uploads: Sequence[Upload], card: ModelCard, cap_bytes: int) -> Inputs:
+        """All inputs, checked against the card. Raises BadRequest and its kin, naming the picture."""
+        inputs = Inputs()
+        try:
+            images = []
+            for number, picture in enumerate(request.images, 1):
+                name = "the picture" if len(request.images) == 1 else f"picture {number}"
+                cap = min(cap_bytes, card.inputs.max_bytes)
+                images.append(await self._one(picture, uploads, inputs, name, "image", card.inputs.formats, cap))
+            inputs.images = tuple(images)
+            if request.mask is not None and card.mask is not None:
+                inputs.mask = await self._one(
+                    request.mask, uploads, inputs, "the mask", "mask", card.mask.formats, card.mask.max_bytes
+                )
+                _check_mask(inputs)
+        except BaseException:
+            inputs.close()
+            raise
+        return inputs
+
+    async def keep(self, job_id: str, request: ImageRequest, inputs: Inputs) -> ImageRequest:
+        """Store the inputs, and give the request that names them by key."""
+        stored = [await self._store(job_id, number, picture) for number, picture in enumerate(inputs.all)]
+        inputs.keys = [picture.key for picture in stored]
+        mask = stored.pop() if inputs.mask else None
+        return msgspec.structs.replace(request, images=tuple(stored), mask=mask)
+
+    def reopen(self, request: ImageRequest) -> Inputs:
+        """The stored inputs of a job that is taken up again. Raises NotFound where they are gone."""
+        images = tuple(self._reopened(picture) for picture in request.images)
+        mask = None if request.mask is None else self._reopened(request.mask)
+        keys = [picture.key for picture in (*request.images, request.mask) if picture is not None]
+        return Inputs(images, mask, [], keys)
+
+    async def forget(self, inputs: Inputs) -> None:
+        """The job has ended: its inputs are not kept."""
+        inputs.close()
+        for key in inputs.keys:
+            await self._blobs.delete(key)
+
+    async def _one(
+        self,
+        picture: InputPicture,
+        uploads: Sequence[Upload],
+        inputs: Inputs,
+        name: str,
+        param: str,
+        formats: tuple[str, ...],
+        cap_bytes: int,
+    ) -> AskPicture:
+        source, told = await self._bytes(picture, uploads, inputs, name, param, cap_bytes)
+        if source.size > cap_bytes:
+            raise TooLarge(f"{name} has {source.size:,} bytes; at most {cap_bytes:,} are taken", param=param)
+        found = _examined(source, name, param, told)
+        if found.format not in formats:
+            raise BadRequest(
+                f"{name} is {found.format}; this model takes {', '.join(formats)}", param=param, allowed=formats
+            )
+        return AskPicture(source, found.type, found.width, found.height)
+
+    async def _bytes(
+        self,
+        picture: InputPicture,
+        uploads: Sequence[Upload],
+        inputs: Inputs,
+        name: str,
+        param: str,
+        cap_bytes: int,
+    ) -> tuple[Bytes, str]:
+        """The bytes of a reference, and the media type somebody claimed for them."""
+        if picture.ref.startswith("upload:"):
+            upload = uploads[int(picture.ref.removeprefix("upload:"))]
+            return upload.source, upload.media_type
+        own = self._own_key(picture.ref)
+        if own:
+            return self._own(own, name, param), ""
+        try:
+            spool = await self._fetcher.picture(picture.ref, cap_bytes=cap_bytes)
+        except FetchFailed as error:
+            error.param = param
+            raise
+        inputs.spools.append(spool)
+        return spool, spool.media_type
+
+    def _own(self, key: str, name: str, param: str) -> Bytes:
+        try:
+            return self._blobs.open(key)
+        except NotFound:
+            raise BadRequest(f"{name} is a URL of this house, but its file is no longer kept", param=param) from None
+
+    async def _store(self, job_id: str, number: int, picture: AskPicture) -> InputPicture:
+        kept = InputPicture(
+            media_type=picture.media_type, width=picture.width, height=picture.height, bytes=picture.source.size
+        )
+        suffix = media.FORMATS[picture.media_type.partition("/")[2].split("+")[0]].extension
+        key = f"in/{day_of(job_id)}/{job_id}-{number}.{suffix}"
+        spool = picture.source
+        if not isinstance(spool, Spool):
+            spool = self._copied(spool)
+        await self._blobs.put(key, spool)
+        return msgspec.structs.replace(kept, key=key)
+
+    def _copied(self, source: Bytes) -> Spool:
+        spool = self._blobs.spool()
+        for chunk in source.chunks():
+            spool.write(chunk)
+        return spool
+
+    def _reopened(self, picture: InputPicture) -> AskPicture:
+        return AskPicture(self._blobs.open(picture.key), picture.media_type, picture.width, picture.height)
+
+
+def canonical_hash(request: ImageRequest, inputs: Inputs) -> str:
+    """Equal for a request and its retry: everything that was asked, and the inputs by size, start and end."""
+    digest = hashlib.sha256(msgspec.json.encode(msgspec.structs.replace(request, images=(), mask=None), order="sorted"))
+    for picture in inputs.all:
+        digest.update(b"%d" % picture.source.size)
+        digest.update(picture.source.read(0, HASHED_BYTES))
+        digest.update(picture.source.read(-HASHED_BYTES, HASHED_BYTES))
+    return digest.hexdigest()
+
+
+def day_of(job_id: str) -> str:
+    """The day a job was born, UTC: its blobs' folder, which can be found again knowing its id alone."""
+    return datetime.fromtimestamp(ids.born_s(job_id), UTC).strftime("%Y-%m-%d")
+
+
+def _examined(source: Bytes, name: str, param: str, told: str) -> Media:
+    try:
+        found = media.sniff(source.read, source.size)
+        media.guard(found)
+    except BadRequest as error:
+        claim = f" (it was called {told[:60]})" if told else ""
+        raise BadRequest(f"{name} cannot be taken{claim}: {error.message}", param=param) from None
+    broken = media.flaw(source.read, source.size, found)
+    if broken:
+        raise BadRequest(f"{name} is not whole: {broken}", param=param)
+    return found
+
+
+def _check_mask(inputs: Inputs) -> None:
+    mask, first = inputs.mask, inputs.images[0] if inputs.images else None
+    if mask is not None and first is not None and (mask.width, mask.height) != (first.width, first.height):
+        raise BadRequest(
+            f"the mask has {mask.width}x{mask.height} pixels, the first picture {first.width}x{first.height}; "
+            "they must be equal",
+            param="mask",
+        )

@@ -1,0 +1,298 @@
+"""From a request to a plan: which model, does it take this, what may it cost, whom to ask in which order.
+
+Nothing is written here and nobody is asked. What a plan is made of is in memory.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from pictura.core import capability, size
+from pictura.core.errors import BadRequest, Forbidden, NotSent, PicturaError, RetiredModel, Unsupported
+from pictura.core.media import FORMATS
+from pictura.core.model import Choice, ModelCard
+from pictura.core.price import Order, PerPicture, Price, quote
+from pictura.core.request import ImageRequest
+from pictura.core.size import Size
+from pictura.engine.health import Health
+from pictura.providers.base import Provider
+from pictura.store.catalog import Catalog
+from pictura.store.channels import ChannelBook, ChannelRecord
+from pictura.store.keys import Key
+
+#: What the house itself can turn a picture into.
+TRANSCODED = frozenset({"png", "jpeg", "webp"})
+#: The provider whose models cost nothing and are drawn in the house, with every key.
+BUILT_IN = "test"
+
+
+class Candidate(msgspec.Struct, frozen=True):
+    """A channel that can draw this, what it calls the model, and what it takes for it (None: nobody knows)."""
+
+    record: ChannelRecord
+    provider: Provider
+    native: str
+    price: Price | None
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """`parts`: pictures per call; `hold` micro-USD; `asked_format`: what the vendor is asked for ("" its default)."""
+
+    card: ModelCard
+    request: ImageRequest
+    size: Size
+    candidates: tuple[Candidate, ...]
+    parts: tuple[int, ...]
+    hold: int
+    asked_format: str
+    adjusted: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
+
+    @property
+    def sandbox(self) -> bool:
+        return self.candidates[0].record.sandbox
+
+
+class Planner:
+    def __init__(
+        self, catalog: Catalog, providers: Mapping[str, Provider], channels: ChannelBook, health: Health
+    ) -> None:
+        self.catalog = catalog
+        self.providers = providers
+        self.channels = channels
+        self._health = health
+        self._own = {name: frozenset(card.id for card in provider.MODELS) for name, provider in providers.items()}
+
+    def plan(self, request: ImageRequest, key: Key) -> Plan:
+        """Raises the CallerError that says what is wrong, or NotSent where nobody can be asked now."""
+        card = self.card(request.model)
+        if not key.may_use((*card.names, request.model)):
+            raise Forbidden(f"this key may not use {card.id}; it is limited to {', '.join(key.models)}")
+        candidates = self._candidates(card, request, key)
+        if card.status == "retired" and not any(c.record.sandbox or c.record.models for c in candidates):
+            raise _retired(card)
+        fitted = _fitted(request, card)
+        problems = capability.check(fitted.request, card)
+        if problems:
+            raise problems[0]
+        if not candidates:
+            raise _nobody(card, key)
+        parts = _parts(request.n, card.max_n)
+        return Plan(
+            card=card,
+            request=fitted.request,
+            size=fitted.size,
+            candidates=candidates,
+            parts=parts,
+            hold=_hold(candidates, fitted, key),
+            asked_format=request.output_format if request.output_format in card.outputs else "",
+            adjusted=fitted.adjusted,
+            ignored=fitted.ignored,
+        )
+
+    def plan_again(self, request: ImageRequest, channels: Sequence[str]) -> Plan:
+        """The plan of a job that is under way: nothing is judged anew. Raises where its model or channel is gone."""
+        card = self.card(request.model)
+        fitted = _fitted(request, card)
+        return Plan(
+            card=card,
+            request=fitted.request,
+            size=fitted.size,
+            candidates=tuple(self.candidate(name, card) for name in dict.fromkeys(channels)),
+            parts=_parts(request.n, card.max_n),
+            hold=0,
+            asked_format=request.output_format if request.output_format in card.outputs else "",
+            adjusted=tuple(dict.fromkeys(fitted.adjusted)),
+            ignored=fitted.ignored,
+        )
+
+    def card(self, name: str) -> ModelCard:
+        """The model's card; a provider's generic one where only a channel knows the name."""
+        listing = self.catalog.find(name)
+        if listing is not None:
+            return listing.card
+        name = self.catalog.rename(name)
+        for record in self.channels.all():
+            provider = self.providers.get(record.provider)
+            if record.enabled and record.models and name in record.models and provider is not None:
+                card = provider.generic(name)
+                if card is not None:
+                    return card
+        raise self.catalog.unknown(name)
+
+    def serving(self, card: ModelCard, key: Key) -> list[ChannelRecord]:
+        """The channels that may draw this model for this key, well or not."""
+        return [record for record in self.channels.all() if self._serves(record, card, key)]
+
+    def candidate(self, name: str, card: ModelCard) -> Candidate:
+        """The channel of that name, for a job that was already sent to it."""
+        record = self.channels.get(name)
+        return self._candidate(record, card)
+
+    def _candidates(self, card: ModelCard, request: ImageRequest, key: Key) -> tuple[Candidate, ...]:
+        """Those that are well, in the order in which to ask them. Raises NotSent when all of them rest."""
+        serving = self.serving(card, key)
+        rests = {record.name: self._health.rests_s(record.name, card.id) for record in serving}
+        well = [record for record in serving if not rests[record.name]]
+        if serving and not well:
+            soonest = max(1, round(min(rests.values()) + 0.5))
+            raise NotSent(
+                f"every channel for {card.id} is resting after errors; try again in {soonest} s", retry_after_s=soonest
+            )
+        region = str(request.params.get("input_region", ""))
+        return tuple(self._candidate(record, card) for record in _ordered(well, region))
+
+    def _candidate(self, record: ChannelRecord, card: ModelCard) -> Candidate:
+        native = _listed_native(record, card)
+        own_price = None if record.price_per_picture is None else PerPicture(record.price_per_picture)
+        return Candidate(
+            record, self.providers[record.provider], native or card.native or card.id, own_price or card.price
+        )
+
+    def _serves(self, record: ChannelRecord, card: ModelCard, key: Key) -> bool:
+        provider = self.providers.get(record.provider)
+        if provider is None or not record.enabled:
+            return False
+        own = card.id in self._own[record.provider]
+        if record.sandbox:
+            return own and (key.kind == "test" or provider.name == BUILT_IN)
+        if key.kind == "test":
+            return False
+        return _listed_native(record, card) is not None if record.models is not None else own
+
+
+class _Fitted(msgspec.Struct, frozen=True):
+    request: ImageRequest
+    size: Size
+    adjusted: tuple[str, ...]
+    ignored: tuple[str, ...]
+
+
+def _fitted(request: ImageRequest, card: ModelCard) -> _Fitted:
+    """The request in the model's own words: router words mapped, values adjusted where the dialect says so."""
+    adjusted = list(request.adjusted)
+    fitted = _fit_size(request, card)
+    if not request.size.auto and request.size != fitted and "size" in request.adjustable:
+        note = _size_note(request, card, fitted)
+        adjusted += [note] if note else []
+    params = _translated(request, card)
+    for name in sorted(request.adjustable - {"size"}):
+        if name in params and name not in card.params and not capability.neutral(params[name]):
+            adjusted.append(f"{name}={params.pop(name)}→none")
+    passed, ignored = _extras(request, card)
+    _check_format(request, card)
+    whole = msgspec.structs.replace(request, params={**params, **passed}, extra={})
+    return _Fitted(whole, fitted, tuple(adjusted), ignored)
+
+
+def _fit_size(request: ImageRequest, card: ModelCard) -> Size:
+    if "size" in request.adjustable:
+        return size.nearest(request.size, card.sizes)
+    return size.fit(request.size, card.sizes)
+
+
+def _size_note(request: ImageRequest, card: ModelCard, fitted: Size) -> str:
+    """`size=1000x700→4:3 1K`; "" where the translation is exact."""
+    try:
+        exact = size.fit(request.size, card.sizes) == fitted
+    except Unsupported:
+        exact = False
+    return "" if exact else f"size={request.size}→{fitted}"
+
+
+def _translated(request: ImageRequest, card: ModelCard) -> dict[str, object]:
+    """Params with a router's words in the house's, where the model does not know the router's word itself."""
+    params = dict(request.params)
+    for name, words in request.words.items():
+        value = params.get(name)
+        descriptor = card.params.get(name)
+        known = isinstance(descriptor, Choice) and value in descriptor.values
+        if isinstance(value, str) and value in words and not known:
+            params[name] = words[value]
+    return params
+
+
+def _extras(request: ImageRequest, card: ModelCard) -> tuple[dict[str, object], tuple[str, ...]]:
+    """Fields that no dialect knows: passed on where the card lists them, else refused or ignored."""
+    passed = {name: value for name, value in request.extra.items() if name in card.params}
+    unknown = tuple(name for name in request.extra if name not in card.params)
+    if unknown and request.unknown == "refuse":
+        names = ", ".join(sorted(card.params))
+        raise BadRequest(
+            f"unknown parameter: {unknown[0]!r}; beside the common ones {card.id} takes: {names or 'none'}",
+            param=unknown[0],
+        )
+    return passed, unknown
+
+
+def _check_format(request: ImageRequest, card: ModelCard) -> None:
+    wanted = request.output_format
+    if wanted and wanted not in card.outputs and wanted not in TRANSCODED:
+        allowed = tuple(dict.fromkeys((*card.outputs, *sorted(TRANSCODED))))
+        known = "" if wanted in FORMATS else " (no picture format has this name)"
+        raise Unsupported(
+            f"output_format {wanted!r} is not had from {card.id}{known}; allowed: {', '.join(allowed)}",
+            param="output_format",
+            allowed=allowed,
+        )
+
+
+def _parts(n: int, at_once: int) -> tuple[int, ...]:
+    whole, rest = divmod(n, at_once)
+    return (at_once,) * whole + ((rest,) if rest else ())
+
+
+def _hold(candidates: Sequence[Candidate], fitted: _Fitted, key: Key) -> int:
+    """The price on the dearest channel that may be asked; nothing in the sandbox."""
+    if candidates[0].record.sandbox:
+        return 0
+    order = Order(
+        sizes=(fitted.size,) * fitted.request.n,
+        quality=str(fitted.request.params.get("quality", "")),
+        prompt_bytes=len(fitted.request.prompt.encode()),
+        inputs=len(fitted.request.images),
+    )
+    prices = [candidate.price for candidate in candidates]
+    if key.project.prepaid and any(price is None for price in prices):
+        raise Forbidden(
+            "nobody knows what this model costs, so a prepaid project cannot use it; the operator can set "
+            'price = {per_picture = "…"} on its channel'
+        )
+    return max((quote(price, order) for price in prices if price is not None), default=0)
+
+
+def _listed_native(record: ChannelRecord, card: ModelCard) -> str | None:
+    """What a channel's own list says the model is called there; None where it does not list it."""
+    wanted = {name.lower() for name in card.names}
+    for name, native in (record.models or {}).items():
+        if name.lower() in wanted:
+            return native or card.native or card.id
+    return None
+
+
+def _ordered(records: Sequence[ChannelRecord], region: str) -> list[ChannelRecord]:
+    """By region asked for, then priority; within one priority drawn by weight."""
+    shuffled = sorted(records, key=lambda r: random.random() ** (1 / max(r.weight, 0.001)), reverse=True)
+    return sorted(shuffled, key=lambda r: (bool(region) and r.region != region, r.priority))
+
+
+def _retired(card: ModelCard) -> RetiredModel:
+    successor = f"; use {card.successor} instead" if card.successor else ""
+    return RetiredModel(
+        f"{card.id} was switched off by its vendor{f' on {card.ends}' if card.ends else ''}{successor}. "
+        "An operator can map the name under [aliases]; test keys still draw it",
+        successor=card.successor or None,
+    )
+
+
+def _nobody(card: ModelCard, key: Key) -> PicturaError:
+    if key.kind == "test":
+        return NotSent(f"the sandbox does not draw {card.id}", config=True)
+    return NotSent(
+        f"no channel here serves {card.id}; the operator can add one (a provider key in the environment, in "
+        "pictura.toml or in the console), and a test key draws it at once",
+        config=True,
+    )

@@ -1,0 +1,270 @@
+"""A job on its way: its parts side by side, each from channel to channel until one delivers or none may.
+
+What is written when (docs/decisions/004): the first attempts with the job, before anything is sent; a further attempt
+before it is sent; a task's id before it is first asked about; everything else in one commit at the end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+
+from pictura.core import ids
+from pictura.core.errors import HouseError, Lost, Malformed, PicturaError, Refused
+from pictura.core.price import Order, Usage, bill
+from pictura.core.result import Delivered
+from pictura.core.size import Size
+from pictura.engine.attempt import Caller
+from pictura.engine.deliver import Deliverer, Wish
+from pictura.engine.intake import Inputs
+from pictura.engine.plan import Candidate, Plan, Planner
+from pictura.infra.db import Database, Tx
+from pictura.infra.spool import Spool
+from pictura.providers.base import Ask, Done, Pending, Preview
+from pictura.store import jobs
+from pictura.store.jobs import Attempt, Job
+
+
+class Finished(msgspec.Struct):
+    """A part that delivered. `cost` micro-USD by the delivering channel's price; None: nobody knows."""
+
+    pictures: tuple[Delivered, ...]
+    cost: int | None
+    usage: Usage | None = None
+    texts: tuple[str, ...] = ()
+    echo: Mapping[str, str] = {}
+    #: Why some of this part's pictures did not come.
+    short: PicturaError | None = None
+
+
+class Tools(msgspec.Struct, frozen=True):
+    """What every run needs."""
+
+    database: Database
+    planner: Planner
+    caller: Caller
+    deliverer: Deliverer
+    resend_lost: bool = False
+
+
+class Run:
+    """`attempts`: the newest of each part, in the database already. `resumed`: another worker made them, and is gone.
+
+    `sent` turns true when the first byte may leave.
+    """
+
+    def __init__(
+        self,
+        tools: Tools,
+        job: Job,
+        plan: Plan,
+        inputs: Inputs,
+        *,
+        attempts: Sequence[Attempt],
+        on_preview: Callable[[Preview], None],
+        resumed: bool = False,
+    ) -> None:
+        self.job = job
+        self.sent = resumed
+        #: Pictures that are not stored, by key; whoever answers the client closes them.
+        self.held: dict[str, Spool] = {}
+        self.ended: list[tuple[int, PicturaError | None]] = []
+        self._tools = tools
+        self._plan = plan
+        self._inputs = inputs
+        self._on_preview = on_preview
+        self._resumed = resumed
+        self._attempts = {attempt.part: attempt for attempt in attempts}
+        self._number = max(attempt.number for attempt in attempts)
+
+    async def parts(self) -> list[Finished | PicturaError]:
+        """What came of each part. Only a bug or a cancellation is raised."""
+        if len(self._attempts) == 1:
+            return [await self._part(attempt) for attempt in self._attempts.values()]
+        return list(await asyncio.gather(*(self._part(attempt) for attempt in self._attempts.values())))
+
+    async def _part(self, attempt: Attempt) -> Finished | PicturaError:
+        try:
+            return await (self._resume(attempt) if self._resumed else self._fresh(attempt))
+        except PicturaError as error:
+            return error
+
+    async def _fresh(self, attempt: Attempt) -> Finished:
+        """From channel to channel, beginning with an attempt that is in the database."""
+        candidates = list(self._plan.candidates)
+        for position, candidate in enumerate(candidates):
+            try:
+                return await self._try(candidate, attempt)
+            except PicturaError as error:
+                self.ended.append((attempt.number, error))
+                following = self._following(candidate, candidates[position + 1 :], error)
+                if following is None:
+                    raise
+                attempt = await self._begin(attempt, following)
+                if following is candidate:
+                    return await self._try(candidate, attempt)
+        raise HouseError("a job was run without a channel")
+
+    def _following(self, candidate: Candidate, others: list[Candidate], error: PicturaError) -> Candidate | None:
+        """Whom to ask after this error: nobody, unless it is certain that nobody was billed."""
+        if isinstance(error, Lost) and (candidate.provider.dedupes or self._tools.resend_lost):
+            return candidate
+        return others[0] if error.safe_elsewhere and others else None
+
+    async def _begin(self, before: Attempt, candidate: Candidate) -> Attempt:
+        """A further attempt, in the database before it is sent. A repeat keeps its client id: the vendor knows it."""
+        self._number += 1
+        repeat = before.channel == candidate.record.name
+        attempt = Attempt(
+            number=self._number,
+            part=before.part,
+            pictures=before.pictures,
+            channel=candidate.record.name,
+            client_id=before.client_id if repeat else ids.new("try"),
+        )
+        ended = list(self.ended)
+
+        def write(tx: Tx) -> None:
+            jobs.begin_attempt(tx, self.job, attempt)
+            note_ended(tx, self.job.id, ended)
+
+        await self._tools.database.write(write)
+        self.ended = self.ended[len(ended) :]
+        return attempt
+
+    async def _try(self, candidate: Candidate, attempt: Attempt) -> Finished:
+        async def save(pending: Pending) -> None:
+            text = msgspec.json.encode(pending).decode()
+            await self._tools.database.write(lambda tx: jobs.save_pending(tx, self.job, attempt.number, text))
+
+        self.sent = True
+        done = await self._tools.caller.call(candidate, self._ask(candidate, attempt), self._on_preview, save)
+        return await self._delivered(candidate, attempt, done)
+
+    async def _resume(self, attempt: Attempt) -> Finished:
+        """A part that another worker began: its task is asked about, its stored pictures are found, or it is lost."""
+        candidate = self._tools.planner.candidate(attempt.channel, self._plan.card)
+        if attempt.error:
+            raise jobs.revived(msgspec.json.decode(attempt.error, type=jobs.StoredError))
+        stored = await self._tools.deliverer.recover(self._wish(candidate), attempt.part)
+        if stored:
+            self.ended.append((attempt.number, None))
+            return self._finished(candidate, stored, Done(pictures=()), None)
+        if attempt.state == "pending" and attempt.pending:
+            return await self._follow(candidate, attempt, msgspec.json.decode(attempt.pending, type=Pending))
+        lost = Lost("this gateway stopped while the request was on its way; whether it was billed is not known")
+        self.ended.append((attempt.number, lost))
+        if candidate.provider.dedupes or self._tools.resend_lost:
+            return await self._try(candidate, await self._begin(attempt, candidate))
+        raise lost
+
+    async def _follow(self, candidate: Candidate, attempt: Attempt, pending: Pending) -> Finished:
+        try:
+            done = await self._tools.caller.follow(candidate, pending)
+            return await self._delivered(candidate, attempt, done)
+        except PicturaError as error:
+            self.ended.append((attempt.number, error))
+            raise
+
+    async def _delivered(self, candidate: Candidate, attempt: Attempt, done: Done) -> Finished:
+        """All pictures of an answer, safe; those that are broken are left out and said to be missing."""
+        if not done.pictures:
+            raise Malformed(f"{candidate.record.provider} answered without a picture")
+        wish = self._wish(candidate)
+        deliver = self._tools.deliverer.deliver
+        outcomes = await asyncio.gather(
+            *(deliver(raw, wish, attempt.part, number, self.held) for number, raw in enumerate(done.pictures)),
+            return_exceptions=True,
+        )
+        pictures = [outcome for outcome in outcomes if isinstance(outcome, Delivered)]
+        failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+        if failures and (not pictures or not isinstance(failures[0], PicturaError)):
+            raise failures[0]
+        self.ended.append((attempt.number, None))
+        return self._finished(candidate, pictures, done, failures[0] if failures else None)
+
+    def _finished(
+        self, candidate: Candidate, pictures: Sequence[Delivered], done: Done, failure: BaseException | None
+    ) -> Finished:
+        missing = failure if isinstance(failure, PicturaError) else None
+        return Finished(
+            pictures=tuple(pictures),
+            cost=self._cost(candidate, pictures, done),
+            usage=done.usage,
+            texts=done.texts,
+            echo=done.echo,
+            short=missing,
+        )
+
+    def _cost(self, candidate: Candidate, pictures: Sequence[Delivered], done: Done) -> int | None:
+        """By the channel's price for the real pixels, pictures or tokens; else what the vendor itself reported."""
+        if candidate.record.sandbox:
+            return 0
+        if candidate.price is None:
+            return done.cost
+        sizes = tuple(Size(width=p.width, height=p.height) if p.width else self._plan.size for p in pictures)
+        quality = done.echo.get("quality") or str(self._plan.request.params.get("quality", ""))
+        order = Order(
+            sizes=sizes,
+            quality=quality,
+            prompt_bytes=len(self._plan.request.prompt.encode()),
+            inputs=len(self._plan.request.images),
+            usage=done.usage,
+        )
+        return bill(candidate.price, order)
+
+    def _ask(self, candidate: Candidate, attempt: Attempt) -> Ask:
+        request = self._plan.request
+        return Ask(
+            card=self._plan.card,
+            native=candidate.native,
+            operation=request.operation,
+            prompt=request.prompt,
+            images=self._inputs.images,
+            mask=self._inputs.mask,
+            n=attempt.pictures,
+            size=self._plan.size,
+            params=request.params,
+            output_format=self._plan.asked_format,
+            output_compression=request.output_compression if self._plan.asked_format else None,
+            partial_images=request.partial_images if request.stream else 0,
+            client_id=attempt.client_id,
+        )
+
+    def _wish(self, candidate: Candidate) -> Wish:
+        request = self._plan.request
+        return Wish(
+            job_id=self.job.id,
+            output_format=request.output_format,
+            output_compression=request.output_compression,
+            relay=candidate.record.relay and request.delivery == "url",
+            allow_private=candidate.record.allow_private or candidate.record.sandbox,
+            ephemeral=request.delivery == "b64_ephemeral",
+        )
+
+
+def first_attempt(plan: Plan, part: int) -> Attempt:
+    """The attempt with which a part begins; written with the job."""
+    return Attempt(
+        number=part,
+        part=part,
+        pictures=plan.parts[part],
+        channel=plan.candidates[0].record.name,
+        client_id=ids.new("try"),
+    )
+
+
+def note_ended(tx: Tx, job_id: str, ended: Sequence[tuple[int, PicturaError | None]]) -> None:
+    """Write down how attempts ended; joins whatever commit comes next."""
+    for number, error in ended:
+        text = None if error is None else msgspec.json.encode(jobs.stored(error)).decode()
+        jobs.end_attempt(tx, job_id, number, text)
+
+
+def worst(errors: Sequence[PicturaError]) -> PicturaError:
+    """The error to tell a client when all parts failed: a refusal first, then what may have been billed."""
+    refused = [error for error in errors if isinstance(error, Refused)]
+    billed = [error for error in errors if error.possibly_billed]
+    return (refused or billed or list(errors))[0]

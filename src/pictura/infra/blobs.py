@@ -1,0 +1,132 @@
+"""Where pictures are kept: by key, whole or not at all.
+
+A key is a path of plain words, such as `out/2026-11-20/job_01jd…-0-0.webp`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+from pictura.core.errors import BadRequest, NotFound
+from pictura.infra.spool import CHUNK_BYTES, Spool
+
+_KEY = re.compile(r"[a-z]+/[0-9-]{10}/[A-Za-z0-9_-]{1,80}(\.[a-z0-9]{1,5})?")
+
+
+class StoredBlob:
+    """A blob to read from. Holds no file open between reads: a thousand answers are a thousand paths."""
+
+    __slots__ = ("path", "size")
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.size = path.stat().st_size
+
+    def read(self, offset: int = 0, size: int = -1) -> bytes:
+        if offset < 0:
+            offset = max(0, self.size + offset)
+        with self.path.open("rb", buffering=0) as file:
+            file.seek(offset)
+            return file.read(size if size >= 0 else self.size) or b""
+
+    def chunks(self, size: int = CHUNK_BYTES) -> Iterator[bytes]:
+        for offset in range(0, self.size, size):
+            yield self.read(offset, size)
+
+
+class Blobs(Protocol):
+    def spool(self) -> Spool:
+        """A fresh spool, on the same disk as the blobs where there is one."""
+        ...
+
+    async def put(self, key: str, spool: Spool) -> None:
+        """Keep the spool's bytes under `key`; durable on return."""
+        ...
+
+    def open(self, key: str) -> StoredBlob:
+        """Raises NotFound."""
+        ...
+
+    async def delete(self, key: str) -> None: ...
+
+    async def find(self, prefix: str) -> list[str]:
+        """Keys that begin with `prefix`; its folder must be in it."""
+        ...
+
+    async def old(self, kind: str, age_s: float) -> list[str]:
+        """Keys of a kind (`in`, `out`) that were put longer than `age_s` seconds ago."""
+        ...
+
+
+class LocalBlobs:
+    """Blobs as files below a folder. A write is a rename of a synced file, so that half a picture is never seen."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._spools = root / "tmp"
+        self._spools.mkdir(parents=True, exist_ok=True)
+        for left_over in self._spools.iterdir():
+            left_over.unlink(missing_ok=True)
+
+    def spool(self) -> Spool:
+        return Spool(self._spools)
+
+    async def put(self, key: str, spool: Spool) -> None:
+        await asyncio.to_thread(spool.take, self._path(key))
+
+    def open(self, key: str) -> StoredBlob:
+        try:
+            return StoredBlob(self._path(key))
+        except (FileNotFoundError, BadRequest):
+            raise NotFound("there is no such file, or it is no longer kept") from None
+
+    async def delete(self, key: str) -> None:
+        self._path(key).unlink(missing_ok=True)
+
+    async def find(self, prefix: str) -> list[str]:
+        folder, _, stem = prefix.rpartition("/")
+        return await asyncio.to_thread(_listed, self._root / folder, self._root, stem)
+
+    async def old(self, kind: str, age_s: float) -> list[str]:
+        return await asyncio.to_thread(_older, self._root / kind, self._root, time.time() - age_s)
+
+    def _path(self, key: str) -> Path:
+        # The pattern allows no dot before the ending and no empty part: a key cannot lead out of the folder.
+        if not _KEY.fullmatch(key):
+            raise BadRequest("this is not the name of a file here")
+        return self._root / key
+
+
+def _listed(folder: Path, root: Path, stem: str) -> list[str]:
+    if not folder.is_dir():
+        return []
+    return sorted(str(path.relative_to(root)) for path in folder.iterdir() if path.name.startswith(stem))
+
+
+def _older(folder: Path, root: Path, before_s: float) -> list[str]:
+    found = []
+    for path, _, names in os.walk(folder):
+        for name in names:
+            file = Path(path, name)
+            try:
+                if file.stat().st_mtime < before_s:
+                    found.append(str(file.relative_to(root)))
+            except FileNotFoundError:
+                continue
+    return found
+
+
+def open_blobs(url: str, folder: Path) -> LocalBlobs:
+    """The store of `[storage] url`; `folder/blobs` where it is empty."""
+    scheme, _, rest = url.partition("://")
+    if not url:
+        return LocalBlobs(folder / "blobs")
+    if scheme == "file":
+        return LocalBlobs(Path(rest))
+    raise BadRequest(f"[storage] url begins with {scheme!r}; this version opens file:///path/to/folder")

@@ -1,0 +1,243 @@
+"""What a provider is: two verbs and a table.
+
+    class Acme(TaskProvider):
+        \"\"\"Acme Images, https://…  Answers by task id.\"\"\"
+        name = "acme"
+        MODELS = (ModelCard(…), …)
+        async def start(self, ask: Ask, via: Channel) -> Done | Pending: ...
+        async def check(self, task: Pending, via: Channel) -> Done | Pending: ...
+
+A provider never sees who asked, what it costs them or in which dialect. It says what came, or raises an error of the
+tree, whose class tells whether the call may be repeated elsewhere and whether it was possibly billed.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import ClassVar, Literal
+
+import msgspec
+
+from pictura.core.errors import BadRequest, Failed, Lost, PicturaError, Rejected, Throttled
+from pictura.core.model import ModelCard
+from pictura.core.picture import Bytes
+from pictura.core.price import Usage
+from pictura.core.size import AUTO, Size
+from pictura.infra.http import Answer, Client, Request, Timeouts
+from pictura.infra.payload import Payload
+from pictura.infra.spool import Spool
+
+
+class AskPicture(msgspec.Struct, frozen=True):
+    """An input: whole and sniffed bytes, already of a format that the card takes."""
+
+    source: Bytes
+    media_type: str
+    width: int
+    height: int
+
+    @property
+    def filename(self) -> str:
+        return f"image.{self.media_type.partition('/')[2].replace('jpeg', 'jpg')}"
+
+
+class Ask(msgspec.Struct, frozen=True, kw_only=True):
+    """One call to make. Everything in it has passed the card: a provider translates, it does not judge.
+
+    `native` the vendor's name of the model; `n` at most the card's `max_n`; `size` as `core.size.fit` left it (pixels,
+    or aspect and tier, or AUTO); `params` canonical options and listed vendor options; `output_format` "" leaves the
+    vendor its default; `client_id` unique to this attempt, for vendors that refuse duplicates.
+    """
+
+    card: ModelCard
+    native: str
+    operation: Literal["generate", "edit"] = "generate"
+    prompt: str = ""
+    images: tuple[AskPicture, ...] = ()
+    mask: AskPicture | None = None
+    n: int = 1
+    size: Size = AUTO
+    params: Mapping[str, object] = {}
+    output_format: str = ""
+    output_compression: int | None = None
+    partial_images: int = 0
+    client_id: str = ""
+
+
+class Raw(msgspec.Struct, kw_only=True):
+    """One picture as it came: its bytes, or a URL under which it lies for a while."""
+
+    spool: Spool | None = None
+    url: str = ""
+    flaw: str = ""
+    revised_prompt: str = ""
+    seed: int | None = None
+
+
+class Done(msgspec.Struct, kw_only=True):
+    """The vendor's answer. `cost` micro-USD where the vendor itself says what it took; `echo` what it really used."""
+
+    pictures: tuple[Raw, ...]
+    usage: Usage | None = None
+    texts: tuple[str, ...] = ()
+    echo: Mapping[str, str] = {}
+    cost: int | None = None
+
+
+class Pending(msgspec.Struct, frozen=True, kw_only=True):
+    """Accepted; ask again in `poll_after_s` seconds. Saved before the first `check`; `state` is the provider's own."""
+
+    upstream_id: str
+    poll_after_s: float = 2.0
+    state: Mapping[str, str] = {}
+
+
+class Preview(msgspec.Struct):
+    """A partial picture on the way to the whole one."""
+
+    index: int
+    spool: Spool
+
+
+class Channel(msgspec.Struct, kw_only=True):
+    """One account at one provider: where it is and what opens it. Secrets are in clear here and nowhere else."""
+
+    name: str
+    base_url: str
+    secrets: Mapping[str, str]
+    http: Client
+    timeouts: Timeouts = Timeouts()
+    region: str = ""
+    allow_private: bool = False
+
+    async def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: Payload | None = None,
+        picture_keys: frozenset[str] = frozenset(),
+    ) -> Answer:
+        """One HTTP exchange with the provider; NotSent or Lost where there was no answer, whatever its status else."""
+        return await self.http.send(self.request(method, path, headers=headers, body=body, picture_keys=picture_keys))
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: Payload | None = None,
+        picture_keys: frozenset[str] = frozenset(),
+    ) -> Request:
+        return Request(
+            method=method,
+            url=path if "://" in path else self.base_url.rstrip("/") + path,
+            headers=dict(headers or {}),
+            body=body,
+            timeouts=self.timeouts,
+            picture_keys=picture_keys,
+            allow_private=self.allow_private,
+        )
+
+    def __repr__(self) -> str:
+        return f"Channel({self.name!r}, {self.base_url!r}, secrets=***)"
+
+
+class Provider(ABC):
+    """Base of all providers; a subclass in this package, or behind an entry point `pictura.providers`, is found."""
+
+    name: ClassVar[str]
+    #: Where its API lives when a channel does not say otherwise.
+    base_url: ClassVar[str] = ""
+    #: Secret by secret, the environment variable under which the vendor's own SDK looks for it.
+    env: ClassVar[Mapping[str, str]] = {}
+    MODELS: ClassVar[tuple[ModelCard, ...]] = ()
+    #: The vendor refuses a second call with the same client id, so a lost one may be repeated.
+    dedupes: ClassVar[bool] = False
+    #: False while only the sandbox speaks for it.
+    live: ClassVar[bool] = True
+    #: Where the sandbox imitates it, below the sandbox's own address.
+    sandbox_path: ClassVar[str] = "/plain"
+
+    @abstractmethod
+    async def start(self, ask: Ask, via: Channel) -> Done | Pending:
+        """Make the call."""
+
+    def generic(self, model: str) -> ModelCard | None:
+        """The card of a model that no card describes, where a channel names one; None: there is no such thing here."""
+        return None
+
+
+class TaskProvider(Provider):
+    """A provider that answers with a task id."""
+
+    @abstractmethod
+    async def check(self, task: Pending, via: Channel) -> Done | Pending:
+        """Ask how the task stands."""
+
+
+class CancellingProvider(TaskProvider):
+    """… and takes a task back."""
+
+    @abstractmethod
+    async def cancel(self, task: Pending, via: Channel) -> None:
+        """Ask the vendor to stop; whether it does is seen by `check`."""
+
+
+class StreamingProvider(Provider):
+    """A provider that shows previews while it draws."""
+
+    @abstractmethod
+    def stream(self, ask: Ask, via: Channel) -> AsyncIterator[Preview | Done]:
+        """Make the call; previews as they come, the Done last."""
+
+
+def error_from(status: int, message: str, code: str = "", retry_after_s: int | None = None) -> PicturaError:
+    """The error of the tree for a vendor's HTTP error whose body could be read, where its code says nothing special.
+
+    400 and 422 are the caller's; 401, 402, 403, 404 the operator's; 409, 429 pass; a 5xx with a vendor's own error in
+    it was accepted and failed.
+    """
+    if status in (400, 413, 422):
+        return BadRequest(message)
+    if status < 500:
+        kind = Throttled if status == 429 else Rejected
+        return kind(
+            message,
+            upstream_status=status,
+            upstream_code=code,
+            retry_after_s=retry_after_s,
+            config=status in (401, 402, 403, 404),
+        )
+    return Failed(message, upstream_status=status, upstream_code=code, retry_after_s=retry_after_s)
+
+
+def unreadable(answer: Answer) -> PicturaError:
+    """The error for an answer in nobody's words, such as a proxy's page: nobody can vouch for a 5xx of this kind."""
+    message = f"the provider answered {answer.status} without a readable error"
+    if answer.status in (401, 402, 403, 404, 429):
+        return error_from(answer.status, message, retry_after_s=retry_after(answer))
+    if answer.status < 500:
+        return Rejected(message, upstream_status=answer.status)
+    return Lost(message, upstream_status=answer.status)
+
+
+def retry_after(answer: Answer) -> int | None:
+    """Seconds to rest, from `retry-after-ms` or `Retry-After` (seconds or a date); None where nothing was asked."""
+    millis = answer.headers.get("retry-after-ms", "")
+    if re.fullmatch(r"\d{1,9}(\.\d+)?", millis):
+        return -(-int(float(millis)) // 1000)
+    text = answer.headers.get("retry-after", "").strip()
+    if re.fullmatch(r"\d{1,6}(\.\d+)?", text):
+        return int(float(text) + 0.999)
+    try:
+        moment = parsedate_to_datetime(text)
+    except (TypeError, ValueError):
+        return None
+    return max(0, int((moment - datetime.now(UTC)).total_seconds()))

@@ -1,0 +1,59 @@
+"""The catalogue: every model by every name it has. In memory; the doors hand it the providers' cards at start."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from pictura.core.errors import HouseError, UnknownModel
+from pictura.core.model import ModelCard
+
+
+class Listing(msgspec.Struct, frozen=True):
+    """A card, and the provider beside which it stands."""
+
+    card: ModelCard
+    provider: str
+
+
+class Catalog:
+    """Names are matched without regard to case; `vendor/name` and a trailing `:free` resolve like the bare name."""
+
+    def __init__(self, aliases: Mapping[str, str] | None = None) -> None:
+        self._aliases = {name.lower(): target for name, target in (aliases or {}).items()}
+        self._listings: list[Listing] = []
+        self._by_name: dict[str, Listing] = {}
+
+    def add(self, provider: str, cards: Iterable[ModelCard]) -> None:
+        for card in cards:
+            listing = Listing(card, provider)
+            self._listings.append(listing)
+            for name in card.names:
+                known = self._by_name.setdefault(name.lower(), listing)
+                if known is not listing:
+                    raise HouseError(f"two models are called {name!r}: {known.card.id} and {card.id}")
+
+    def all(self) -> list[Listing]:
+        """In catalogue order."""
+        return list(self._listings)
+
+    def find(self, name: str) -> Listing | None:
+        """The model of this name, after the operator's aliases; None where no card describes it."""
+        wanted = self.rename(name).lower()
+        return self._by_name.get(wanted) or self._by_name.get(_bare(wanted))
+
+    def rename(self, name: str) -> str:
+        """The operator's alias, where there is one."""
+        return self._aliases.get(name.lower(), name)
+
+    def unknown(self, name: str) -> UnknownModel:
+        """The error for a name that nothing answers to, with the nearest names."""
+        near = difflib.get_close_matches(_bare(name.lower()), self._by_name, n=3, cutoff=0.5)
+        hint = f"; did you mean {', '.join(self._by_name[name].card.id for name in near)}?" if near else ""
+        return UnknownModel(f"model {name!r} does not exist here{hint} GET /v1/models lists all", param="model")
+
+
+def _bare(name: str) -> str:
+    return name.removesuffix(":free").rpartition("/")[2]

@@ -1,0 +1,356 @@
+"""The cards: every name resolves to one of them, each takes its own defaults, and prices are the published ones."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from decimal import ROUND_HALF_UP, Decimal
+
+import pytest
+
+from pictura.core.capability import check
+from pictura.core.model import ModelCard
+from pictura.core.money import usd
+from pictura.core.plugins import discover
+from pictura.core.price import Order, PerToken, bill, quote
+from pictura.core.request import ImageRequest, InputPicture
+from pictura.core.size import AUTO, allowed, fit, parse
+from pictura.providers.base import Provider
+
+#: Every name in use, at vendors and at routers, by the card it must lead to.
+NAMES = {
+    "gpt-image-2": "GPT-image-2 gpt-image-2-2026-04-21 OG:image2",
+    "gpt-image-2.5-flare": "gpt-image-2.5-flare-2026-09-08 openai/gpt-image-2.5/flare",
+    "gpt-image-2.6-flare": "",
+    "gpt-image-2.5-sunburst": "gpt-image-2.5-sunburst-2026-09-08 openai/gpt-image-2.5/sunburst",
+    "gpt-image-2.6-sunburst": "",
+    "gpt-image-1.5": "gpt-image-1.5-2025-12-16",
+    "gpt-image-1-mini": "",
+    "chatgpt-image-latest": "",
+    "gpt-image-1": "openai/gpt-image-1",
+    "dall-e-3": "openai/dall-e-3",
+    "dall-e-2": "openai/dall-e-2",
+    "gemini-2.5-flash-image": "Nano-Banana nano-banana gemini-2.5-flash-image-preview GG:2.5 "
+    "google/gemini-2.5-flash-image",
+    "gemini-3-pro-image": "gemini-3-pro-image-preview Nano-Banana-Pro nano-banana-pro nano-banana-pro-preview GG:3.0",
+    "gemini-3.1-flash-image": "Nano-Banana2 Nano-Banana-2 nano-banana-2 gemini-3.1-flash-image-preview GG:3.1",
+    "gemini-3.1-flash-lite-image": "GG:3.1-lite",
+    "gemini-nano-banana-2.1": "Nano-Banana2.1",
+    "imagen-4.0-generate-001": "",
+    "imagen-4.0-fast-generate-001": "",
+    "imagen-4.0-ultra-generate-001": "",
+    "seedream-5.0-pro": "seedream-5-0-pro-260628 doubao-seedream-5-0-pro Seedream:5.0-pro "
+    "dola-seedream-5-0-pro seedream-image-v5.0-pro",
+    "seedream-5.0-lite": "seedream-5-0-260128 doubao-seedream-5-0-lite "
+    "Seedream:5.0-lite Seedream:5.0 doubao-seedream-5.0-lite SI:5.0-lite seedream-image-v5.0-lite",
+    "seedream-4.5": "doubao-seedream-4-5-251128 Seedream:4.5 seedream-4-5-251128 doubao-seedream-4.5 SI:4.5",
+    "seedream-4.0": "doubao-seedream-4-0-250828 Seedream:4.0 seedream-4-0-250828 doubao-seedream-4.0 "
+    "seedream-4.0-base SI:4.0",
+    "seedream-3.0": "doubao-seedream-3-0-t2i-250415 doubao-seedream-3.0 Seedream:3.0 seedream-3-0-t2i-250415",
+    "seededit-3.0": "doubao-seededit-3-0-i2i-250628 SeedEdit:3.0 seededit-3-0-i2i-250628",
+    "qwen-image-plus": "qwen-image qwen-image-plus-2026-01-09",
+    "qwen-image-max": "qwen-image-max-2025-12-30",
+    "qwen-image-2.0": "qwen-image-2.0-2026-03-03",
+    "qwen-image-2.0-pro": "qwen-image-2.0-pro-2026-03-03",
+    "qwen-image-3.0": "",
+    "qwen-image-3.0-pro": "",
+    "qwen-image-edit-plus": "qwen-image-edit-plus-2025-10-30 qwen-image-edit-plus-2025-12-15",
+    "qwen-image-edit-max": "qwen-image-edit-max-2026-01-16",
+    "qwen-image-edit": "",
+    "wan2.6-t2i": "",
+    "wan2.6-image": "",
+    "wan2.7-image": "",
+    "wan2.7-image-pro": "",
+    "kling-v3-omni": "Kling:3.0-omni Kling:3.0-Omni",
+    "kling-image-o1": "Kling:O1",
+    "kling-v3-image": "kling-v3 Kling:3.0",
+    "kling-v2-1": "Kling:2.1",
+    "kling-v2-new": "",
+    "kling-v2": "Kling:2.0",
+    "kling-v1-5": "Kling:1.5",
+    "kling-v1": "Kling:1.0",
+    "flux-pro-1.1": "",
+    "flux-pro-1.1-ultra": "",
+    "flux-dev": "flux-1",
+    "flux-kontext-pro": "flux-1-kontext-pro black-forest-labs/flux-kontext-pro",
+    "flux-kontext-max": "",
+    "flux-pro-1.0-fill": "",
+    "flux-pro-1.0-expand": "",
+    "flux-2-pro": "FLUX.2-pro black-forest-labs/flux-2-pro",
+    "flux-2-max": "",
+    "flux-2-flex": "",
+    "flux-2-klein-9b": "",
+    "flux-2-klein-4b": "",
+    "hunyuan-panorama-2.0": "Hunyuan/3d_2.0 Hunyuan-3d-2.0 hunyuan-3d-2.0",
+    "hy-world2-panorama": "HY-World-2.1-panorama",
+    "hy-image-v3": "Hunyuan:3.0 hunyuan-image-3 Hy-Image-3.0",
+    "hy-image-v3.5-preview": "Hunyuan:3.5-preview",
+    "hunyuan-image-legacy": "SubmitHunyuanImageJob hunyuan-image",
+    "vod-og-image2": "OG/image2",
+    "vod-gg-3.1": "GG/3.1",
+    "vod-kling-3.0-omni": "Kling/3.0-Omni",
+    "vod-si-4.5": "SI/4.5",
+    "stable-image-ultra": "stability/stable-image-ultra",
+    "stable-image-core": "stability/stable-image-core",
+    "sd3.5-large": "stability/sd3.5-large",
+    "sd3.5-large-turbo": "stability/sd3.5-large-turbo",
+    "sd3.5-medium": "stability/sd3.5-medium",
+    "fal-flux-schnell": "fal-ai/flux/schnell",
+    "fal-flux-dev": "fal-ai/flux/dev",
+    "fal-nano-banana-2": "fal-ai/nano-banana-2",
+    "fal-nano-banana-pro": "fal-ai/nano-banana-pro",
+    "fal-gpt-image-2": "openai/gpt-image-2",
+    "fal-hunyuan-world": "fal-ai/hunyuan_world",
+    "local-a1111": "",
+    "local-comfyui": "",
+    "local-vllm-omni": "",
+    "local-sglang": "",
+    "local-diffusers": "",
+    "test/test": "imagerouter-test",
+}
+
+#: As the pages of ImageRouter, OmniRouters, QuickRouter, MixRoute and OpenOpen8 write them (2026).
+WRITTEN_BY_CLIENTS = {
+    "test/test": "test/test",
+    "Nano-Banana2": "gemini-3.1-flash-image",
+    "GPT-image-2": "gpt-image-2",
+    "Kling:3.0-omni": "kling-v3-omni",
+    "Seedream:4.5": "seedream-4.5",
+    "Hunyuan-3d-2.0": "hunyuan-panorama-2.0",
+    "flux-kontext-pro": "flux-kontext-pro",
+    "flux-1": "flux-dev",
+    "qwen-image-plus": "qwen-image-plus",
+    "qwen-image-edit-plus": "qwen-image-edit-plus",
+    "gpt-image-1": "gpt-image-1",
+    "gpt-image-1-mini": "gpt-image-1-mini",
+    "gpt-image-1.5": "gpt-image-1.5",
+    "doubao-seedream-3-0-t2i-250415": "seedream-3.0",
+    "doubao-seedream-4-0-250828": "seedream-4.0",
+    "doubao-seedream-4-5-251128": "seedream-4.5",
+    "doubao-seededit-3-0-i2i-250628": "seededit-3.0",
+    "doubao-seedream-3.0": "seedream-3.0",
+    "doubao-seedream-4.0": "seedream-4.0",
+    "seedream-4.0-base": "seedream-4.0",
+    "gemini-2.5-flash-image": "gemini-2.5-flash-image",
+    "gemini-3-pro-image-preview": "gemini-3-pro-image",
+    "dall-e-2": "dall-e-2",
+    "dall-e-3": "dall-e-3",
+}
+
+#: Model, quality, size, dollars as published: by the vendor, or by third parties that cite it (2025 to 2026-11).
+PUBLISHED = """
+gpt-image-2             low      1024x1024  0.00588
+gpt-image-2             medium   1024x1024  0.05268
+gpt-image-2             high     1024x1024  0.21072
+gpt-image-2             high     3840x2160  0.400
+gpt-image-2.5-flare     low      1024x1024  0.0059
+gpt-image-2.5-flare     medium   1024x1024  0.0132
+gpt-image-2.5-flare     high     1024x1024  0.0527
+gpt-image-2.5-sunburst  xhigh    1024x1024  0.0937
+gpt-image-2.5-sunburst  max      1024x1024  0.2107
+gpt-image-2.6-sunburst  max      3840x2160  0.400
+gpt-image-1.5           low      1024x1024  0.009
+gpt-image-1.5           medium   1024x1024  0.034
+gpt-image-1.5           high     1024x1024  0.133
+gpt-image-1.5           low      1536x1024  0.013
+gpt-image-1.5           medium   1024x1536  0.05
+gpt-image-1.5           high     1536x1024  0.20
+chatgpt-image-latest    high     1024x1024  0.133
+gpt-image-1-mini        low      1024x1024  0.005
+gpt-image-1-mini        medium   1024x1024  0.011
+gpt-image-1             low      1024x1024  0.011
+gpt-image-1             medium   1024x1024  0.042
+gpt-image-1             high     1024x1024  0.167
+dall-e-3                standard 1024x1024  0.04
+dall-e-3                standard 1792x1024  0.08
+dall-e-3                hd       1024x1024  0.08
+dall-e-3                hd       1024x1792  0.12
+dall-e-2                -        256x256    0.016
+dall-e-2                -        512x512    0.018
+dall-e-2                -        1024x1024  0.02
+gemini-2.5-flash-image  -        1K         0.039
+gemini-3-pro-image      -        1K         0.134
+gemini-3-pro-image      -        2K         0.134
+gemini-3-pro-image      -        4K         0.24
+gemini-3.1-flash-image  -        512        0.045
+gemini-3.1-flash-image  -        1K         0.067
+gemini-3.1-flash-image  -        2K         0.101
+gemini-3.1-flash-image  -        4K         0.151
+gemini-3.1-flash-lite-image -    1K         0.0336
+gemini-nano-banana-2.1  -        1K         0.0336
+imagen-4.0-generate-001 -        1K         0.04
+imagen-4.0-fast-generate-001 -   1K         0.02
+imagen-4.0-ultra-generate-001 -  2K         0.06
+seedream-5.0-pro        -        2K         0.09
+seedream-5.0-lite       -        2K         0.035
+seedream-4.5            -        4K         0.04
+seedream-4.0            -        2K         0.03
+seedream-3.0            -        1024x1024  0.03
+qwen-image-plus         -        1328x1328  0.03
+qwen-image-max          -        1328x1328  0.075
+qwen-image-2.0          -        2048x2048  0.035
+qwen-image-2.0-pro      -        2048x2048  0.075
+qwen-image-3.0          -        2048x2048  0.03
+qwen-image-edit-plus    -        1024x1024  0.03
+qwen-image-edit-max     -        1024x1024  0.075
+qwen-image-edit         -        1024x1024  0.045
+kling-v3-omni           -        2K         0.028
+kling-image-o1          -        1K         0.028
+kling-v3-image          -        1K         0.028
+kling-v2-1              -        1K         0.014
+kling-v2-new            -        1K         0.014
+kling-v2                -        1K         0.014
+kling-v1-5              -        1K         0.014
+kling-v1                -        1K         0.0035
+flux-pro-1.1            -        1024x768   0.04
+flux-pro-1.1-ultra      -        2752x1536  0.06
+flux-dev                -        1024x768   0.025
+flux-kontext-pro        -        1024x1024  0.04
+flux-kontext-max        -        1024x1024  0.08
+flux-pro-1.0-fill       -        1024x1024  0.05
+flux-pro-1.0-expand     -        1024x1024  0.05
+flux-2-pro              -        1024x1024  0.03
+flux-2-pro              -        2048x2048  0.075
+flux-2-max              -        1024x1024  0.07
+flux-2-max              -        2048x1024  0.10
+flux-2-flex             -        2048x1024  0.10
+flux-2-klein-9b         -        2048x1024  0.017
+flux-2-klein-4b         -        2048x1024  0.015
+stable-image-ultra      -        1024x1024  0.08
+stable-image-core       -        1024x1024  0.03
+sd3.5-large             -        1024x1024  0.065
+sd3.5-large-turbo       -        1024x1024  0.04
+sd3.5-medium            -        1024x1024  0.035
+fal-flux-schnell        -        1024x768   0.003
+fal-flux-dev            -        1024x768   0.025
+fal-nano-banana-2       -        0.5K       0.06
+fal-nano-banana-2       -        1K         0.08
+fal-nano-banana-2       -        2K         0.12
+fal-nano-banana-2       -        4K         0.16
+fal-nano-banana-pro     -        2K         0.15
+fal-nano-banana-pro     -        4K         0.30
+fal-gpt-image-2         low      1024x1024  0.006
+fal-gpt-image-2         medium   1024x1024  0.053
+fal-gpt-image-2         high     1024x1024  0.211
+fal-hunyuan-world       -        auto       0.15
+test/test               -        1024x1024  0
+local-a1111             -        512x512    0
+"""
+ROWS = [line.split() for line in PUBLISHED.splitlines() if line]
+
+#: What is sold for a price nobody knows, or for yuan only.
+UNPRICED = {
+    *("qwen-image-3.0-pro", "wan2.6-t2i", "wan2.6-image", "wan2.7-image", "wan2.7-image-pro", "seededit-3.0"),
+    *("hunyuan-panorama-2.0", "vod-og-image2", "vod-gg-3.1", "vod-kling-3.0-omni", "vod-si-4.5"),
+    *("hy-world2-panorama", "hy-image-v3", "hy-image-v3.5-preview", "hunyuan-image-legacy"),
+}
+
+
+def every_card() -> Iterator[ModelCard]:
+    found, _ = discover("pictura.providers", "pictura.providers", Provider)  # type: ignore[type-abstract]
+    for provider in found.values():
+        yield from provider.MODELS
+
+
+CARDS = {card.id: card for card in every_card()}
+BY_NAME = {name.lower(): card for card in CARDS.values() for name in card.names}
+cards = pytest.mark.parametrize("card", CARDS.values(), ids=lambda card: card.id)
+
+
+def default_request(card: ModelCard) -> ImageRequest:
+    """The least that may be said to a model: a prompt, and a picture where it works on one."""
+    images = (InputPicture(ref="upload:0"),) if card.inputs.required or "generate" not in card.modes else ()
+    prompt = "" if card.prompt.need == "none" else "a fox in the snow"
+    return ImageRequest(model=card.id, prompt=prompt, images=images, operation="edit" if images else "generate")
+
+
+@pytest.mark.parametrize("model", NAMES)
+def test_every_name_of_a_model_leads_to_its_card(model: str) -> None:
+    for name in [model, *NAMES[model].split()]:
+        assert BY_NAME[name.lower()].id == model
+
+
+def test_every_card_is_one_whose_names_are_tested() -> None:
+    assert CARDS.keys() == NAMES.keys()
+
+
+@pytest.mark.parametrize("name", WRITTEN_BY_CLIENTS)
+def test_names_as_clients_write_them(name: str) -> None:
+    assert BY_NAME[name.lower()].id == WRITTEN_BY_CLIENTS[name]
+
+
+def test_no_two_cards_share_a_name() -> None:
+    claims = [(name, card.id) for card in CARDS.values() for name in {name.lower() for name in card.names}]
+    assert len({name for name, _ in claims}) == len(claims)
+
+
+@cards
+def test_a_card_takes_its_own_default_request(card: ModelCard) -> None:
+    assert check(default_request(card), card) == []
+    fit(AUTO, card.sizes)
+
+
+@cards
+def test_a_card_takes_every_size_it_lists(card: ModelCard) -> None:
+    for word in allowed(card.sizes):
+        asked = parse(word)
+        given = fit(asked, card.sizes)
+        assert asked.auto or str(given).lower() == str(asked).lower()
+
+
+@cards
+def test_a_card_takes_its_own_defaults(card: ModelCard) -> None:
+    told = {name: getattr(option, "default", None) for name, option in card.params.items()}
+    defaults = {name: default for name, default in told.items() if default is not None}
+    request = default_request(card)
+    assert check(ImageRequest(model=card.id, prompt=request.prompt, images=request.images, params=defaults), card) == []
+
+
+@cards
+def test_dates_are_dates(card: ModelCard) -> None:
+    for date in (card.released, *filter(None, [card.ends])):
+        assert re.fullmatch(r"20\d\d-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])", date)
+    assert card.source.name and card.source.confidence
+
+
+@cards
+def test_what_ends_has_a_successor_that_lives(card: ModelCard) -> None:
+    if card.status == "live":
+        assert not card.ends and not card.successor
+    else:
+        assert CARDS[card.successor].status == "live"
+    assert card.ends or card.status != "retired"
+
+
+@cards
+def test_a_price_has_a_source_or_a_note_says_why_there_is_none(card: ModelCard) -> None:
+    assert (card.price is None) == (card.id in UNPRICED)
+    if card.price is None:
+        assert card.notes
+    else:
+        assert card.price_source
+
+
+@pytest.mark.parametrize(("model", "quality", "size", "dollars"), ROWS, ids=[" ".join(row[:3]) for row in ROWS])
+def test_a_picture_costs_what_is_published(model: str, quality: str, size: str, dollars: str) -> None:
+    price = CARDS[model].price
+    assert price is not None
+    micros = bill(price, Order(sizes=(parse(size),), quality=quality.strip("-")))
+    if isinstance(price, PerToken):  # publishers round what tokens cost
+        assert (Decimal(micros) / 1_000_000).quantize(Decimal(dollars), ROUND_HALF_UP) == Decimal(dollars)
+    else:
+        assert micros == usd(dollars)
+
+
+def test_output_tokens_to_the_micro_dollar() -> None:
+    price = CARDS["gpt-image-2"].price
+    assert price is not None
+    costs = [bill(price, Order(sizes=(parse("1024x1024"),), quality=q)) for q in ("low", "medium", "high")]
+    assert costs == [196 * 30, 1756 * 30, 7024 * 30]
+
+
+@cards
+def test_the_hold_covers_the_bill(card: ModelCard) -> None:
+    if card.price is not None:
+        order = Order(sizes=(AUTO, AUTO), prompt_bytes=400, inputs=min(2, card.inputs.count))
+        assert quote(card.price, order) >= bill(card.price, order)

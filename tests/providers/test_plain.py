@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import base64
+from collections.abc import Awaitable, Callable
+
+import msgspec
+import pytest
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from pictura.core.errors import BadRequest, Failed, Lost, Malformed, PicturaError, Refused, Rejected, Throttled
+from pictura.core.media import sniff
+from pictura.core.size import Size, parse
+from pictura.infra.spool import Spool
+from pictura.providers import kling, test
+from pictura.providers.base import Ask, AskPicture, Channel
+from pictura.providers.gemini import Gemini
+
+KEY = "sk-test-0123456789"
+PICTURE = bytes(range(256)) * 40
+BASE64 = base64.b64encode(PICTURE).decode()
+(CARD,) = test.Test.MODELS
+
+Serve = Callable[[Handler], Awaitable[Channel]]
+Make = Callable[..., Ask]
+
+
+def says(body: object, status: int = 200) -> Handler:
+    async def handler(_request: web.Request) -> web.StreamResponse:
+        if isinstance(body, str):
+            return web.Response(text=body, status=status)
+        return web.json_response(body, status=status, headers={"Retry-After": "3"})
+
+    return handler
+
+
+def notes(asked: list[tuple[str, str, dict[str, object]]]) -> Handler:
+    async def handler(request: web.Request) -> web.StreamResponse:
+        asked.append((request.path, request.headers["Authorization"], await request.json()))
+        return web.json_response({"pictures": [{"b64_json": BASE64, "seed": 5}]})
+
+    return handler
+
+
+async def fault(channel: Channel, asked: Ask) -> PicturaError:
+    with pytest.raises(PicturaError) as caught:
+        await test.Test().start(asked, channel)
+    return caught.value
+
+
+async def test_the_whole_request(serve: Serve, ask: Make, picture: Callable[..., AskPicture]) -> None:
+    asked: list[tuple[str, str, dict[str, object]]] = []
+    image = picture()
+    said = ask(
+        CARD,
+        images=(image,),
+        mask=image,
+        n=2,
+        size=parse("64x48"),
+        params={"quality": "low", "background": "transparent", "seed": 4},
+        output_format="webp",
+        output_compression=50,
+        client_id="attempt-1",
+    )
+    done = await test.Test().start(said, await serve(notes(asked)))
+    data_url = f"data:image/png;base64,{base64.b64encode(image.source.read()).decode()}"
+    ((path, authorization, body),) = asked
+    assert (path, authorization) == ("/v1/v1/draw", f"Bearer {KEY}")
+    assert body == {
+        "model": "test/test",
+        "prompt": "a fox",
+        "n": 2,
+        "size": "64x48",
+        "aspect": "",
+        "tier": "",
+        "seed": 4,
+        "quality": "low",
+        "background": "transparent",
+        "output_format": "webp",
+        "output_compression": 50,
+        "images": [data_url],
+        "mask": data_url,
+        "client_id": "attempt-1",
+    }
+    assert done.pictures[0].spool is not None
+    assert (done.pictures[0].spool.read(), done.pictures[0].seed) == (PICTURE, 5)
+
+
+async def test_aspect_and_tier_stay_words(serve: Serve, ask: Make) -> None:
+    asked: list[tuple[str, str, dict[str, object]]] = []
+    card = Gemini.MODELS[0]
+    said = ask(card, size=Size(aspect="16:9", tier="2K"), params={"seed": -1})
+    await Gemini().start(said, await serve(notes(asked)))
+    body = asked[0][2]
+    assert (body["size"], body["aspect"], body["tier"], body["seed"]) == ("", "16:9", "2K", None)
+
+
+async def test_where_there_is_an_id_and_a_secret_the_id_is_the_key(serve: Serve, ask: Make) -> None:
+    asked: list[tuple[str, str, dict[str, object]]] = []
+    channel = await serve(notes(asked))
+    signed = msgspec.structs.replace(channel, secrets={"secret_key": "sandbox", "access_key": KEY})
+    await kling.Kling().start(ask(kling.Kling.MODELS[0]), signed)
+    assert asked[0][1] == f"Bearer {KEY}"
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind"),
+    [
+        (400, {"error": {"code": "content_refused", "message": "no"}}, Refused),
+        (400, {"error": {"code": "invalid_request", "message": "no"}}, BadRequest),
+        (401, {"error": {"code": "unauthorized", "message": "no"}}, Rejected),
+        (429, {"error": {"code": "rate_limited", "message": "no"}}, Throttled),
+        (500, {"error": {"code": "internal_error", "message": "no"}}, Failed),
+        (502, "<html>", Lost),
+        (200, "{nonsense", Malformed),
+        (200, {"pictures": []}, Malformed),
+        (200, {"pictures": [{"seed": 1}]}, Malformed),
+    ],
+)
+async def test_errors(status: int, body: object, kind: type[PicturaError], serve: Serve, ask: Make) -> None:
+    found = await fault(await serve(says(body, status)), ask(CARD))
+    assert type(found) is kind
+    if isinstance(found, Refused):
+        assert (found.by, found.reason, found.possibly_billed) == ("test", "content_refused", False)
+    if status == 429:
+        assert isinstance(found, Throttled) and found.retry_after_s == 3
+
+
+async def test_nothing_stays_open_after_an_error(
+    serve: Serve, ask: Make, spools: list[Spool], open_spools: Callable[[], list[Spool]]
+) -> None:
+    await fault(await serve(says({"error": {"code": "x", "message": "no", "b64_json": BASE64}}, 500)), ask(CARD))
+    assert spools and not open_spools()
+
+
+async def test_the_built_in_model_draws_in_the_sandbox(
+    sandbox: Callable[[str], Channel], ask: Make, picture: Callable[..., AskPicture]
+) -> None:
+    said = ask(CARD, images=(picture(),), n=2, size=parse("320x240"), params={"quality": "high", "seed": 9})
+    done = await test.Test().start(said, sandbox(test.Test.sandbox_path))
+    assert [picture.seed for picture in done.pictures] == [9, 10]
+    spool = done.pictures[0].spool
+    assert spool is not None
+    media = sniff(spool.read, spool.size)
+    assert (media.format, media.width, media.height) == ("png", 320, 240)
+
+
+async def test_a_refusal_of_the_sandbox(sandbox: Callable[[str], Channel], ask: Make) -> None:
+    assert type(await fault(sandbox(test.Test.sandbox_path), ask(CARD, prompt="[refuse]"))) is Refused
