@@ -50,7 +50,7 @@ class Here:
     """Hands that give what a test can recognise."""
 
     def url(self, picture: Delivered) -> str:
-        return f"https://img.example/{picture.key}"
+        return picture.url or f"https://img.example/{picture.key}"
 
     def base64(self, picture: Delivered) -> Inline:
         return Inline(Nothing())
@@ -124,7 +124,7 @@ def test_the_answer() -> None:
     assert told.usage is not None
     assert (told.usage.total_tokens, told.usage.input_tokens, told.usage.output_tokens) == (209, 12, 197)
     assert told.usage.input_tokens_details.image_tokens == 7
-    assert "seed" not in told.model_extra if told.model_extra else True
+    assert not told.model_extra
 
 
 def test_an_answer_of_urls_about_which_little_is_known() -> None:
@@ -138,6 +138,12 @@ def test_an_answer_of_urls_about_which_little_is_known() -> None:
             {"url": "https://img.example/b"},
         ],
     }
+
+
+def test_a_picture_that_is_handed_on_has_its_own_url_only() -> None:
+    pictures = (Delivered(url="https://upstream.example/a"),)
+    reply = DIALECT.picture(CALL, REQUEST, ImageResult(created_ms=1000, pictures=pictures), Here())
+    assert reply.body == {"created": 1, "data": [{"url": "https://upstream.example/a"}]}
 
 
 def test_what_was_not_as_asked_is_in_the_headers() -> None:
@@ -189,6 +195,9 @@ def test_a_preview() -> None:
         (errors.CapReached("no"), 429, "insufficient_quota", "insufficient_quota"),
         (errors.RateLimited("no"), 429, "requests", "rate_limit_exceeded"),
         (errors.Refused("no"), 400, "image_generation_user_error", "moderation_blocked"),
+        (errors.WrongMediaType("no"), 415, "invalid_request_error", "unsupported_media_type"),
+        (errors.TooSlow("no"), 408, "invalid_request_error", "request_timeout"),
+        (errors.Throttled("no"), 429, "requests", "rate_limit_exceeded"),
         (errors.NotSent("no"), 503, "server_error", "upstream_unreachable"),
         (errors.Failed("no"), 502, "server_error", "upstream_failed"),
         (errors.Lost("no"), 504, "server_error", "upstream_lost"),

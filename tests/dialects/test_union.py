@@ -455,8 +455,10 @@ def test_user() -> None:
     assert decode({"user_id": "u"}).user == "u"
 
 
-def test_ephemeral_delivery_in_every_dialect() -> None:
-    assert decode({"response_format": "b64_ephemeral"}).delivery == "b64_ephemeral"
+def test_a_delivery_that_is_named() -> None:
+    request = decode({"response_format": "b64_ephemeral"})
+    assert (request.delivery, request.delivery_named) == ("b64_ephemeral", True)
+    assert not decode({}).delivery_named
 
 
 def test_delivery_by_model() -> None:

@@ -480,6 +480,13 @@ def test_text_is_left_byte_for_byte() -> None:
     assert outcome.skeleton == body % placeholder(0).encode()
 
 
+@pytest.mark.parametrize("text", [r"\\", r"\\\\", r"x\\\"", r"\"", r"\"" * 2500, r"\\" * 2500, r"\n\\" * 2500])
+def test_backslashes_before_quotes_are_counted(text: str) -> None:
+    outcome = extract(f'{{"a":"{text}","{text}":["{text}"],"b64_json":"{BASE64}"}}')
+    assert outcome.pictures == [PICTURE] and outcome.keys == ["b64_json"]
+    assert extract(f'{{"b64_json":"QUJD{text}","image":"{BASE64}"}}').pictures[1:] == [PICTURE]
+
+
 def test_a_long_key_is_nobodys() -> None:
     for size, key in ((KEY_BYTES - 1, "k" * (KEY_BYTES - 1)), (KEY_BYTES, "")):
         outcome = extract(f'{{"{"k" * size}":"data:;base64,QUJD"}}', data_urls=True)
@@ -513,6 +520,8 @@ def test_a_large_picture_goes_to_a_file(tmp_path: Path, sizes: tuple[int, ...], 
         (r"AB\"CD", "characters"),
         (r"AB\\CD", "characters"),
         (r"AB\u0000CD", "characters"),
+        (r"A\u0022", "characters"),
+        (r"A\u005c", "characters"),
         (r"AB\u00e9CD", "characters"),
         (r"\ud800", "characters"),
         ("QUJDQ", "stands alone"),
@@ -545,9 +554,12 @@ def test_what_is_no_json_does_not_become_json_by_being_cut(text: bytes) -> None:
     assert extract(body, data_urls=True).skeleton == body
 
 
-@pytest.mark.parametrize("body", ['{"b64_json""QUJD"}', '["a""b64_json":"QUJD"]', '{"a":1]"b64_json":"QUJD"}}}', "]]}"])
+@pytest.mark.parametrize(
+    "body", ['{"b64_json""QUJD"}', '["a""b64_json":"QUJD"]', '["a" "b",{"b64_json":"QUJD"}]', "]]}"]
+)
 def test_broken_structure_is_left_to_the_decoder(body: str) -> None:
-    assert not is_json(extract(body).skeleton)
+    outcome = extract(body)
+    assert outcome.skeleton == body.encode() and outcome.pictures == []
 
 
 @pytest.mark.parametrize("kept", range(1, len(BASE64) + 1, 13))
@@ -654,14 +666,14 @@ ENDLESS = {
 def test_endless_text_ends_at_the_cap_in_little_memory(name: str) -> None:
     start, pattern = ENDLESS[name]
     chunk = pattern * (65536 // len(pattern))
-    extractor = an_extractor(data_urls=True, text_cap=1 << 20)
+    extractor = an_extractor(data_urls=True, text_cap=1 << 18)
     tracemalloc.start()
     try:
         extractor.feed(start)
         with pytest.raises(TooLarge):
             for _ in range(1000):
                 extractor.feed(chunk)
-        assert tracemalloc.get_traced_memory()[1] < 3 << 20
+        assert tracemalloc.get_traced_memory()[1] < 2 << 20
     finally:
         tracemalloc.stop()
         extractor.close()

@@ -103,7 +103,11 @@ async def test_a_claimed_type_cannot_leave_its_string(spool: Spool, claim: str) 
 
 async def test_a_form_of_text_and_files(spool: Spool) -> None:
     spool.write(BIG)
-    parts = [Part("prompt", "ein Fuchs, größer"), Part("image", spool, filename="fox.png"), Part("n", "2")]
+    parts = [
+        Part("prompt", "ein Fuchs, größer"),
+        Part("image", spool, filename="fox.png", content_type="image/png"),
+        Part("n", "2"),
+    ]
     prompt, image, number = await parse(multipart_payload(parts))
     assert prompt.get_param("name", header="Content-Disposition") == "prompt"
     assert prompt.get_payload(decode=True) == "ein Fuchs, größer".encode()

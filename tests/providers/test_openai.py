@@ -113,6 +113,14 @@ async def test_aspect_and_tier_go_in_the_words_of_routers(serve: Serve, ask: Mak
     assert asked[0][2] == {"model": "house-model-7", "prompt": "a fox", "n": 1, **told}
 
 
+async def test_a_server_of_ones_own_needs_no_key(serve: Serve, ask: Make) -> None:
+    asked: list[tuple[str, dict[str, str], object]] = []
+    channel = await serve(notes(asked))
+    channel.secrets = {}
+    await OpenAI().start(ask(GENERIC), channel)
+    assert "Authorization" not in asked[0][1]
+
+
 async def test_an_edit_is_a_form_with_files(serve: Serve, ask: Make, picture: Callable[..., AskPicture]) -> None:
     asked: list[tuple[str, dict[str, str], object]] = []
     first, second, mask = picture(64, 48), picture(32, 32), picture(64, 48)

@@ -13,6 +13,8 @@ from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from pictura.core.errors import BadRequest
 
 MICROS_PER_USD = 1_000_000
+#: What a column of 64 bits holds.
+_LARGEST = 2**63 - 1
 NANOS_PER_MICRO = 1_000
 
 
@@ -20,10 +22,12 @@ def usd(amount: str | int | Decimal) -> int:
     """Micro-USD of an amount in dollars, as people write it: `usd("0.04") == 40000`. Never pass a float: it lies."""
     try:
         exact = Decimal(amount) * MICROS_PER_USD
-        micros = exact.quantize(Decimal(1), ROUND_HALF_UP)
+        micros = int(exact.quantize(Decimal(1), ROUND_HALF_UP))
     except (InvalidOperation, TypeError, ValueError):
         raise BadRequest(f"{str(amount)[:40]!r} is not an amount in dollars; write it like 12.50") from None
-    return int(micros)
+    if abs(micros) > _LARGEST:
+        raise BadRequest(f"{str(amount)[:40]!r} dollars are more than can be entered")
+    return micros
 
 
 def per_million(dollars: str) -> int:

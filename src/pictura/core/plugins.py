@@ -34,8 +34,8 @@ def discover(package: str, group: str, kind: type[Kind]) -> tuple[dict[str, type
     for point in entry_points(group=group):
         try:
             loaded = point.load()
-            found[_name_of(loaded, kind)] = loaded
-        except Exception as error:  # whatever a stranger's module does, the house stands
+            found[_free_name(loaded, kind, found)] = loaded
+        except (Exception, SystemExit) as error:  # whatever a stranger's module does, the house stands
             broken.append(Broken(f"{point.name} ({point.value})", f"{type(error).__name__}: {error}"))
     return found, broken
 
@@ -45,6 +45,16 @@ def _collect(module: object, kind: type[Kind], found: dict[str, type[Kind]]) -> 
         own = inspect.isclass(member) and member.__module__ == getattr(module, "__name__", "")
         if own and issubclass(member, kind) and not inspect.isabstract(member) and vars(member).get("name"):
             found[_name_of(member, kind)] = member
+
+
+def _free_name(candidate: object, kind: type[Kind], found: dict[str, type[Kind]]) -> str:
+    """A stranger's name. One that is taken would be handed the keys that were meant for its owner."""
+    name = _name_of(candidate, kind)
+    if inspect.isabstract(candidate):
+        raise TypeError(f"{candidate!r} lacks {', '.join(sorted(getattr(candidate, '__abstractmethods__', ())))}")
+    if name in found:
+        raise ValueError(f"the name {name!r} is taken by {found[name].__module__}")
+    return name
 
 
 def _name_of(candidate: object, kind: type[Kind]) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import msgspec
 
 from pictura.core.money import nanos_to_micros
-from pictura.core.size import Size, area, parse
+from pictura.core.size import TIER_EDGE, Size, area, parse
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -98,7 +98,8 @@ class TokenFormula(msgspec.Struct, frozen=True, tag="formula"):
 
     def tokens(self, size: Size, quality: str) -> int:
         factor = self.factors.get(quality, max(self.factors.values()))
-        width, height = (size.width, size.height) if size.width else (1024, 1024)
+        edge = TIER_EDGE.get(size.tier, 1024)
+        width, height = (size.width, size.height) if size.width else (edge, edge)
         grid = factor * _round_half_up(factor * min(width, height), max(width, height))
         return math.ceil(grid * (2_000_000 + width * height) / 4_000_000)
 

@@ -68,6 +68,8 @@ class ImageRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     output_format: str = ""
     output_compression: int | None = None
     delivery: Delivery = "url"
+    #: The client named the delivery; it is not the dialect's default.
+    delivery_named: bool = False
     stream: bool = False
     partial_images: int = 0
     user: str = ""

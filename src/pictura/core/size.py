@@ -20,7 +20,20 @@ _ASPECT = re.compile(r"(\d{1,5})\s*:\s*(\d{1,5})")
 _TIER = re.compile(r"(512|0\.5K|[1-8]K|720P|1080P)", re.IGNORECASE)
 
 #: Edge in pixels of the square whose area a tier names. The P tiers name the short edge of a 16:9 picture.
-TIER_EDGE = {"512": 512, "0.5K": 512, "720P": 960, "1K": 1024, "1080P": 1440, "2K": 2048, "3K": 3072, "4K": 4096}
+TIER_EDGE = {
+    "512": 512,
+    "0.5K": 512,
+    "720P": 960,
+    "1K": 1024,
+    "1080P": 1440,
+    "2K": 2048,
+    "3K": 3072,
+    "4K": 4096,
+    "5K": 5120,
+    "6K": 6144,
+    "7K": 7168,
+    "8K": 8192,
+}
 
 
 class Size(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -133,16 +146,13 @@ def nearest(asked: Size, sizes: Sizes) -> Size:
     found = _translate(asked, sizes)
     if found is not None:
         return found
-    choices = [parse(value) for value in allowed(sizes) if value != "auto"]
     if isinstance(sizes, Shapes):
         return _nearest_shape(asked, sizes)
-    if isinstance(sizes, FreePixels) and asked.width:
-        return _into_window(ratio(asked) or Fraction(1), asked.pixels, sizes) or min(
-            choices, key=lambda c: distance(asked, c)
-        )
-    if not choices:
-        return AUTO
-    return min((choice for choice in choices if choice.width), key=lambda choice: distance(asked, choice), default=AUTO)
+    if isinstance(sizes, FreePixels):
+        return _nearest_free(asked, sizes)
+    if isinstance(sizes, ListedPixels):
+        return _nearest_listed(asked, sizes.values)
+    return AUTO
 
 
 def distance(asked: Size, given: Size) -> tuple[float, float]:
@@ -198,14 +208,21 @@ def _free(asked: Size, sizes: FreePixels) -> Size | None:
         return AUTO if sizes.auto else parse(sizes.default)
     if asked.width:
         return asked if not _outside(asked, sizes) else None
-    if asked.tier and not asked.aspect and asked.tier in sizes.tiers:
-        return asked
-    if asked.tier and sizes.tiers and asked.tier not in sizes.tiers:
+    own = _match_tier(asked.tier, sizes.tiers)
+    if own and not asked.aspect:
+        return Size(tier=own)
+    if asked.tier and sizes.tiers and not own:
         return None
     shape = ratio(asked) or Fraction(1)
     wanted = area(asked) or 1024**2
-    preset = _preset(shape, wanted, sizes.presets)
-    return preset or _into_window(shape, wanted, sizes)
+    found = _preset(shape, wanted, sizes.presets) or _into_window(shape, wanted, sizes)
+    return found if found and _is_tier(found, asked.tier) else None
+
+
+def _is_tier(found: Size, tier: str) -> bool:
+    """May this go by the name of that tier? 4K is 4096x4096, 3840x2160 and 3840x1648, but never 1024x1024."""
+    edge = TIER_EDGE.get(tier)
+    return edge is None or 0.4 < found.pixels / edge**2 < 2.5 or 0.9 < max(found.width, found.height) / edge < 1.1
 
 
 def _preset(shape: Fraction, wanted: int, presets: tuple[str, ...]) -> Size | None:
@@ -256,7 +273,7 @@ def _listed(asked: Size, sizes: ListedPixels) -> Size | None:
     choices = [parse(value) for value in sizes.values]
     if asked.width:
         return asked if asked in choices else None
-    same = [c for c in choices if asked.aspect in ("", _aspect_word(c)) and _tier_near(c, asked.tier)]
+    same = [c for c in choices if (not asked.aspect or ratio(c) == ratio(asked)) and _tier_near(c, asked.tier)]
     return min(same, key=lambda c: distance(asked, c), default=None)
 
 
@@ -298,16 +315,48 @@ def _match_aspect(aspect: str, aspects: tuple[str, ...]) -> str | None:
 
 
 def _match_tier(tier: str, tiers: tuple[str, ...]) -> str | None:
-    return next((t for t in tiers if t.upper() == tier.upper()), None)
+    """What the vendor calls this tier: `2k` is 2K, and 512 is 0.5K."""
+    edge = TIER_EDGE.get(tier.upper())
+    return next((t for t in tiers if t.upper() == tier.upper() or (edge and TIER_EDGE.get(t.upper()) == edge)), None)
 
 
 def _nearest_shape(asked: Size, sizes: Shapes) -> Size:
     shapes = [Size(aspect=aspect) for aspect in sizes.aspects if ":" in aspect]
     aspect = min(shapes, key=lambda s: distance(asked, s)[0], default=AUTO).aspect if ratio(asked) else ""
-    wanted = area(asked)
-    tiers = [tier for tier in sizes.tiers if tier.upper() in TIER_EDGE]
-    tier = min(tiers, key=lambda t: abs(math.log(wanted / TIER_EDGE[t.upper()] ** 2)), default="") if wanted else ""
-    return Size(aspect=aspect, tier=tier)
+    return Size(aspect=aspect, tier=_nearest_tier(area(asked), sizes.tiers))
+
+
+def _nearest_tier(wanted: int, tiers: tuple[str, ...]) -> str:
+    known = [tier for tier in tiers if tier.upper() in TIER_EDGE]
+    return min(known, key=lambda t: abs(math.log(wanted / TIER_EDGE[t.upper()] ** 2)), default="") if wanted else ""
+
+
+def _nearest_free(asked: Size, sizes: FreePixels) -> Size:
+    if asked.tier and sizes.tiers:
+        asked = Size(aspect=asked.aspect, tier=_nearest_tier(area(asked), sizes.tiers))
+        if not asked.aspect:
+            return asked
+    widest = _widest(sizes)
+    shape = ratio(asked) or Fraction(1)
+    if widest:
+        shape = min(max(shape, 1 / widest), widest)
+    found = _into_window(shape, area(asked) or 1024**2, sizes)
+    return found or _nearest_listed(asked, sizes.presets, parse(sizes.default))
+
+
+def _nearest_listed(asked: Size, values: tuple[str, ...], otherwise: Size = AUTO) -> Size:
+    choices = [parse(value) for value in values if value != "auto"]
+    return min(choices, key=lambda choice: distance(asked, choice), default=otherwise)
+
+
+def _widest(sizes: FreePixels) -> Fraction:
+    """The longer side in terms of the shorter, at the most that the window lets through; 0 where there is no bound."""
+    bounds = [Fraction(sizes.max_ratio)]
+    if sizes.min_edge:
+        bounds += [Fraction(sizes.max_edge, sizes.min_edge), Fraction(sizes.max_pixels, sizes.min_edge**2)]
+    if sizes.min_pixels:
+        bounds.append(Fraction(sizes.max_edge**2, sizes.min_pixels))
+    return min((bound for bound in bounds if bound), default=Fraction(0))
 
 
 def _complaint(asked: Size, sizes: Sizes) -> str:

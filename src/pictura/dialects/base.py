@@ -166,8 +166,9 @@ def answer(route: Route, dialect: Dialect, call: Call, *views: Any) -> Reply:
 
 
 def delivered(request: ImageRequest, picture: Delivered, hands: Hands) -> dict[str, object]:
-    """A picture as it was asked for: `{"url": …}` or `{"b64_json": …}`."""
-    return {"url": hands.url(picture)} if request.delivery == "url" else {"b64_json": hands.base64(picture)}
+    """A picture as it was asked for, `{"url": …}` or `{"b64_json": …}`; one that is only relayed is a URL."""
+    by_url = request.delivery == "url" or picture.url
+    return {"url": hands.url(picture)} if by_url else {"b64_json": hands.base64(picture)}
 
 
 def result_headers(result: ImageResult) -> dict[str, str]:

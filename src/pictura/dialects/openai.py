@@ -41,6 +41,8 @@ ERRORS = {
     "invalid_request": ErrorRow(400, _WRONG),
     "unsupported_value": ErrorRow(400, _WRONG, "invalid_value"),
     "too_large": ErrorRow(413, _WRONG, "request_too_large"),
+    "unsupported_media_type": ErrorRow(415, _WRONG, "unsupported_media_type"),
+    "request_timeout": ErrorRow(408, _WRONG, "request_timeout"),
     "not_found": ErrorRow(404, _WRONG),
     "model_not_found": ErrorRow(404, _WRONG, "model_not_found"),
     "model_retired": ErrorRow(404, _WRONG, "model_not_found"),
@@ -53,6 +55,7 @@ ERRORS = {
     "upstream_error": ErrorRow(502, _SERVER, "upstream_error"),
     "upstream_unreachable": ErrorRow(503, _SERVER, "upstream_unreachable"),
     "upstream_rejected": ErrorRow(502, _SERVER, "upstream_rejected"),
+    "upstream_throttled": ErrorRow(429, "requests", "rate_limit_exceeded"),
     "upstream_failed": ErrorRow(502, _SERVER, "upstream_failed"),
     "upstream_lost": ErrorRow(504, _SERVER, "upstream_lost"),
     "upstream_malformed": ErrorRow(502, _SERVER, "upstream_malformed"),
@@ -113,7 +116,7 @@ class OpenAI(Dialect):
     def model(self, call: Call, view: ModelView) -> Reply:
         return Reply(_model(view))
 
-    def variations(self, call: Call, _: None = None) -> Reply:
+    def variations(self, call: Call, _: None) -> Reply:
         """OpenAI's own endpoint no longer accepts requests either."""
         return self.error(call, NotFound("image variations are not offered; use POST /v1/images/edits with a prompt"))
 

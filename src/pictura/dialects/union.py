@@ -138,6 +138,7 @@ def decode_union(call: Call, body: Body, habits: Habits, *, edit: bool) -> Image
     mask = _mask(told)
     _check_pictures(images, habits, missing=edit and not habits.bare_edits)
     params = told.options()
+    named_delivery = told.one("response_format", delivery, None)
     return ImageRequest(
         operation="edit" if images or mask else "generate",
         model=ids.check(model, "model"),
@@ -150,7 +151,8 @@ def decode_union(call: Call, body: Body, habits: Habits, *, edit: bool) -> Image
         extra=told.extra(),
         output_format=told.one("output_format", picture_format, "") or habits.output_format,
         output_compression=told.one("output_compression", within(0, 100), None),
-        delivery=told.one("response_format", delivery, _usual_delivery(model, habits)),
+        delivery=named_delivery or _usual_delivery(model, habits),
+        delivery_named=named_delivery is not None,
         stream=told.one("stream", flag, False),
         partial_images=told.one("partial_images", within(0, MAX_PREVIEWS), 0),
         user=told.one("safety_identifier", text, "") or told.one("user", text, ""),
@@ -189,6 +191,9 @@ class Told:
             if value != found[0][1]:
                 raise BadRequest(f"{found[0][0]} and {param} say different things; send one of them", param=param)
         return found[0][1] if found else default
+
+    def says(self, name: str) -> bool:
+        return name in self._said
 
     def options(self) -> dict[str, object]:
         found = {name: self.one(name, OPTIONS[name], None) for name in self._said if name in OPTIONS}
@@ -237,7 +242,10 @@ def _storable(value: str, param: str) -> str:
 def _uploaded(index: int, uploads: Sequence[Upload], param: str) -> InputPicture:
     flaw = uploads[index].flaw
     if flaw:
-        raise BadRequest(f"{param} cannot be read: {flaw}", param=param)
+        raise BadRequest(
+            f"{param} is no picture that can be read: {flaw}; send a file, an http(s) URL or a base64 data URL",
+            param=param,
+        )
     return InputPicture(ref=f"upload:{index}")
 
 
@@ -399,7 +407,9 @@ def _size(told: Told) -> Size:
 
     Fields that contradict each other are refused: whichever was meant, the other picture would cost as much.
     """
-    asked = {name: told.one(name, sized, AUTO) for name in _SIZES}
+    asked = {name: told.one(name, sized, AUTO) for name in _SIZES if told.says(name)}
+    if len(asked) < 2:
+        return next(iter(asked.values()), AUTO)
     for (name, one), (other_name, other) in combinations(asked.items(), 2):
         if _contradict(one, other):
             raise BadRequest(

@@ -94,7 +94,6 @@ async def _open(stack: AsyncExitStack, folder: Path, settings: Settings, environ
     vault = open_vault(environment.secret, folder)
     keys = KeyRing(database, vault)
     keys.load()
-    first_keys = await _first_keys(database, keys, environment)
     blobs = open_blobs(settings.storage.url, folder)
 
     sandbox_key = new_key(PREFIX["test"])
@@ -136,6 +135,8 @@ async def _open(stack: AsyncExitStack, folder: Path, settings: Settings, environ
     worker = Worker(worker_id, database, gateway, blobs, settings.storage, alone=True)
     await worker.start()
     stack.push_async_callback(worker.stop)
+    # Last: keys are shown once, and a start that fails shows none.
+    first_keys = await _first_keys(database, keys, environment)
     return House(
         settings=settings,
         vault=vault,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import time
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from urllib.parse import parse_qs, urlsplit
 
 from pictura.core.errors import NotFound
@@ -67,6 +68,7 @@ def _text(key: str, expires: str) -> str:
     return f"{key}\n{expires}"
 
 
+@lru_cache(maxsize=256)
 def _is_local(host: str) -> bool:
     if host.lower() == "localhost":
         return True

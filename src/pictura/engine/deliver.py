@@ -73,7 +73,12 @@ class Deliverer:
         found = []
         for key in keys:
             blob = self._blobs.open(key)
-            seen = media.sniff(blob.read, blob.size)
+            try:
+                seen = media.sniff(blob.read, blob.size)
+            except BadRequest:
+                continue  # torn by a power cut
+            if media.flaw(blob.read, blob.size, seen):
+                continue
             found.append(
                 Delivered(key=key, media_type=seen.type, width=seen.width, height=seen.height, bytes=blob.size)
             )

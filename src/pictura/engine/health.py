@@ -87,6 +87,11 @@ class Health:
         if condition is not None:
             condition.on_trial = False
 
+    def forget(self, channel: str) -> None:
+        """The operator changed this channel: what was known of it no longer counts."""
+        for where in [where for where in self._conditions if where[0] == channel]:
+            del self._conditions[where]
+
     def resting(self) -> dict[tuple[str, str], Condition]:
         now = self._clock()
         return {where: condition for where, condition in self._conditions.items() if condition.rest_until > now}

@@ -52,8 +52,11 @@ class Intake:
         self._own_key = own_key
 
     async def gather(self, request: ImageRequest, uploads: Sequence[Upload], card: ModelCard, cap_bytes: int) -> Inputs:
-        """All inputs, checked against the card. Raises BadRequest and its kin, naming the picture."""
-        inputs = Inputs()
+        """All inputs, checked against the card; the uploads are the job's from here on, to close with the rest.
+
+        Raises BadRequest and its kin, naming the picture.
+        """
+        inputs = Inputs(spools=[upload.source for upload in uploads if isinstance(upload.source, Spool)])
         try:
             images = []
             for number, picture in enumerate(request.images, 1):
@@ -150,7 +153,8 @@ class Intake:
         spool = picture.source
         if not isinstance(spool, Spool):
             spool = self._copied(spool)
-        await self._blobs.put(key, spool)
+        # Not worth a sync: after a power cut nothing is sent again that would need its inputs.
+        await self._blobs.put(key, spool, durable=False)
         return msgspec.structs.replace(kept, key=key)
 
     def _copied(self, source: Bytes) -> Spool:

@@ -65,6 +65,9 @@ class Planner:
         self.channels = channels
         self._health = health
         self._own = {name: frozenset(card.id for card in provider.MODELS) for name, provider in providers.items()}
+        #: Who serves what, by model and kind of key; good as long as the channels are these.
+        self._served: dict[tuple[str, str], list[ChannelRecord]] = {}
+        self._served_by: tuple[ChannelRecord, ...] = ()
 
     def plan(self, request: ImageRequest, key: Key) -> Plan:
         """Raises the CallerError that says what is wrong, or NotSent where nobody can be asked now."""
@@ -125,7 +128,14 @@ class Planner:
 
     def serving(self, card: ModelCard, key: Key) -> list[ChannelRecord]:
         """The channels that may draw this model for this key, well or not."""
-        return [record for record in self.channels.all() if self._serves(record, card, key)]
+        everybody = self.channels.all()
+        if self._served_by is not everybody:
+            self._served, self._served_by = {}, everybody
+        found = self._served.get((card.id, key.kind))
+        if found is None:
+            found = [record for record in everybody if self._serves(record, card, key)]
+            self._served[card.id, key.kind] = found
+        return found
 
     def candidate(self, name: str, card: ModelCard) -> Candidate:
         """The channel of that name, for a job that was already sent to it."""

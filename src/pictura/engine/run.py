@@ -239,7 +239,7 @@ class Run:
             job_id=self.job.id,
             output_format=request.output_format,
             output_compression=request.output_compression,
-            relay=candidate.record.relay and request.delivery == "url",
+            relay=candidate.record.relay and (request.delivery == "url" or not request.delivery_named),
             allow_private=candidate.record.allow_private or candidate.record.sandbox,
             ephemeral=request.delivery == "b64_ephemeral",
         )

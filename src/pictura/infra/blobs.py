@@ -20,7 +20,7 @@ _KEY = re.compile(r"[a-z]+/[0-9-]{10}/[A-Za-z0-9_-]{1,80}(\.[a-z0-9]{1,5})?")
 
 
 class StoredBlob:
-    """A blob to read from. Holds no file open between reads: a thousand answers are a thousand paths."""
+    """A blob to read from. Holds no file open between reads: a thousand waiting answers are a thousand paths."""
 
     __slots__ = ("path", "size")
 
@@ -32,12 +32,17 @@ class StoredBlob:
         if offset < 0:
             offset = max(0, self.size + offset)
         with self.path.open("rb", buffering=0) as file:
-            file.seek(offset)
-            return file.read(size if size >= 0 else self.size) or b""
+            return os.pread(file.fileno(), size if size >= 0 else self.size, offset)
 
     def chunks(self, size: int = CHUNK_BYTES) -> Iterator[bytes]:
-        for offset in range(0, self.size, size):
-            yield self.read(offset, size)
+        with self.path.open("rb", buffering=0) as file:
+            for offset in range(0, self.size, size):
+                yield os.pread(file.fileno(), size, offset)
+
+    def cool(self) -> None:
+        """Nobody will ask for this soon: leave the memory that caches it to pictures that are asked for."""
+        with self.path.open("rb", buffering=0) as file:
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 class Blobs(Protocol):
@@ -45,8 +50,8 @@ class Blobs(Protocol):
         """A fresh spool, on the same disk as the blobs where there is one."""
         ...
 
-    async def put(self, key: str, spool: Spool) -> None:
-        """Keep the spool's bytes under `key`; durable on return."""
+    async def put(self, key: str, spool: Spool, *, durable: bool = True) -> None:
+        """Keep the spool's bytes under `key`; where `durable`, they outlive a power cut from here on."""
         ...
 
     def open(self, key: str) -> StoredBlob:
@@ -77,8 +82,11 @@ class LocalBlobs:
     def spool(self) -> Spool:
         return Spool(self._spools)
 
-    async def put(self, key: str, spool: Spool) -> None:
-        await asyncio.to_thread(spool.take, self._path(key))
+    async def put(self, key: str, spool: Spool, *, durable: bool = True) -> None:
+        if durable:
+            await asyncio.to_thread(spool.take, self._path(key))
+        else:
+            spool.take(self._path(key), durable=False)
 
     def open(self, key: str) -> StoredBlob:
         try:

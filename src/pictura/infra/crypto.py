@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import os
 import secrets
+import tempfile
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
@@ -42,10 +43,10 @@ class Vault:
 
     def unseal(self, sealed: str) -> str:
         """Raises HouseError where another secret sealed it."""
-        raw = base64.b64decode(sealed)
         try:
+            raw = base64.b64decode(sealed)
             return self._seal.decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], None).decode()
-        except InvalidTag:
+        except (InvalidTag, ValueError):
             raise HouseError(
                 "a stored channel key was sealed with another secret; start with the PICTURA_SECRET it was made with, "
                 "or enter the channel's key again"
@@ -55,23 +56,29 @@ class Vault:
 def open_vault(given: str, folder: Path) -> Vault:
     """The vault of `PICTURA_SECRET`, else of `folder/secret`, which is made (mode 0600) where there is none."""
     if given:
-        return Vault(given.encode())
+        return Vault(given.strip().encode())
     path = folder / "secret"
-    try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return Vault(path.read_bytes())
-    with os.fdopen(handle, "wb") as file:
-        made = secrets.token_hex(32).encode()
-        file.write(made)
-        file.flush()
-        os.fsync(file.fileno())
-    return Vault(made)
+    if not path.exists():
+        _write_secret(path)
+    kept = path.read_bytes().strip()
+    if not kept:
+        raise HouseError(f"{path} is empty; put the secret back that stood there, or set PICTURA_SECRET to it")
+    return Vault(kept)
 
 
 def new_key(prefix: str) -> str:
     """A fresh client key: `sk-pic-…` or `sk-test-…`, 64 characters in all (some clients check that)."""
     return prefix + secrets.token_urlsafe(64).replace("-", "x").replace("_", "y")[: 64 - len(prefix)]
+
+
+def _write_secret(path: Path) -> None:
+    """Whole or not at all: half a secret would be believed by every later start."""
+    handle, name = tempfile.mkstemp(prefix="secret-", dir=path.parent)  # mode 0600
+    with os.fdopen(handle, "w") as file:
+        file.write(secrets.token_hex(32))
+        file.flush()
+        os.fsync(file.fileno())
+    Path(name).rename(path)
 
 
 def _derive(secret: bytes, purpose: bytes) -> bytes:

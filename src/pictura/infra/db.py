@@ -18,6 +18,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, Generic, Protocol, TypeVar
 
@@ -92,10 +93,19 @@ class _Unit(Generic[T]):
         self.error: BaseException | None = None
 
     def run(self, tx: Tx) -> None:
+        self.value = self.error = None
         try:
-            self.value, self.error = self.work(tx), None
+            self.value = self.work(tx)
+        except sqlite3.OperationalError as error:
+            self.fail(error)
         except Exception as error:
-            self.value, self.error = None, error
+            self.error = error
+
+    def fail(self, why: sqlite3.Error) -> None:
+        """The database gave up, not the work; where the work had raised by itself, that is what its caller hears."""
+        if self.error is None:
+            self.value, self.error = None, HouseError(f"the database could not be written: {why}")
+            self.error.__cause__ = why
 
     def resolve(self) -> None:
         if self.done.done():
@@ -156,7 +166,10 @@ class SqliteDatabase:
         try:
             while self._waiting:
                 group = [self._waiting.popleft() for _ in range(min(GROUP, len(self._waiting)))]
-                await self._commit_group(group)
+                try:
+                    await self._commit_group(group)
+                except sqlite3.Error as error:
+                    self._give_up(group, error)
                 for unit in group:
                     unit.resolve()
         finally:
@@ -168,29 +181,41 @@ class SqliteDatabase:
         for unit in group:
             before = self._writer.total_changes
             unit.run(self._tx)
-            if unit.error is not None and self._writer.total_changes != before:
-                self._writer.execute("ROLLBACK")
+            # A full disk makes SQLite roll back by itself, and what came after would be written without a transaction.
+            spoilt = self._writer.total_changes != before or not self._writer.in_transaction
+            if unit.error is not None and spoilt:
+                self._roll_back()
                 for single in group:
                     await self._commit_alone(single)
                 return
         await self._commit(group)
 
     async def _commit_alone(self, unit: _Unit[Any]) -> None:
-        self._writer.execute("BEGIN IMMEDIATE")
-        unit.run(self._tx)
-        if unit.error is not None:
-            self._writer.execute("ROLLBACK")
-        else:
-            await self._commit([unit])
+        try:
+            self._writer.execute("BEGIN IMMEDIATE")
+            unit.run(self._tx)
+            if unit.error is None:
+                await self._commit([unit])
+        except sqlite3.Error as error:
+            self._give_up([unit], error)
+        self._roll_back()
 
     async def _commit(self, group: list[_Unit[Any]]) -> None:
         try:
             await asyncio.get_running_loop().run_in_executor(self._committer, self._writer.execute, "COMMIT")
         except sqlite3.Error as error:
+            self._give_up(group, error)
+
+    def _give_up(self, group: list[_Unit[Any]], why: sqlite3.Error) -> None:
+        self._roll_back()
+        for unit in group:
+            unit.fail(why)
+
+    def _roll_back(self) -> None:
+        # Where not even this works, the next BEGIN says so to everybody who waits.
+        with suppress(sqlite3.Error):
             if self._writer.in_transaction:
                 self._writer.execute("ROLLBACK")
-            for unit in group:
-                unit.error = unit.error or HouseError(f"the database could not be written: {error}")
 
     def _browse(self, work: Callable[[Tx], T]) -> T:
         connection = _connect(self.path)

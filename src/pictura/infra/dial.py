@@ -15,7 +15,7 @@ import ipaddress
 import os
 import re
 import socket
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import aiohttp
 from aiohttp.abc import AbstractResolver
@@ -111,11 +111,11 @@ class Dialler:
         *,
         allow: Iterable[tuple[str, int]] = (),
         resolver: AbstractResolver | None = None,
-        traces: Sequence[aiohttp.TraceConfig] = (),
+        request_class: type[aiohttp.ClientRequest] = aiohttp.ClientRequest,
     ) -> None:
         self._allow = frozenset((_plain(host), port) for host, port in allow)
         self._resolver = resolver
-        self._traces = list(traces)
+        self._request_class = request_class
         self._guarded: aiohttp.ClientSession | None = None
         self._open: aiohttp.ClientSession | None = None
 
@@ -162,7 +162,7 @@ class Dialler:
             read_bufsize=READ_BYTES,
             max_line_size=HEADER_BYTES,
             max_field_size=HEADER_BYTES,
-            trace_configs=self._traces,
+            request_class=self._request_class,
         )
 
     def _name_server(self) -> AbstractResolver:

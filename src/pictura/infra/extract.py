@@ -116,13 +116,20 @@ def find(value: object, cuts: Sequence[Cut]) -> Cut | None:
     return cuts[int(named[1])]
 
 
+def is_plain(body: bytes, keys: frozenset[str], *, data_urls: bool = False) -> bool:
+    """Certain, at a glance, that an extractor would leave this whole small body as it is."""
+    if b"\\u" in body or (data_urls and b"data:" in body):
+        return False  # a key may be written with escapes
+    return not any(key.encode() in body for key in keys)
+
+
 class Extractor:
     """Feed it a body's chunks, `finish`, and `close` it when the pictures are no longer needed.
 
     Cut are the string values of `keys`, bare base64 or data URLs, unless they are empty or a URL of another scheme;
     with `data_urls`, also every string value that begins `data:<type>;base64,`, whatever its key, and in arrays.
     `text_cap` is in bytes of skeleton, `picture_cap` in decoded bytes of one picture. Memory is bounded by `text_cap`
-    and the largest chunk.
+    and a few times the largest chunk.
     """
 
     def __init__(
@@ -202,11 +209,10 @@ class Extractor:
         return len(data)
 
     def _read_structure(self, data: bytes, position: int) -> int:
-        if not self._in_object() or self._before != COLON:
-            dull = self._dull.match(data, position)
-            if dull:
-                self._before = COMMA
-                return self._keep(data, position, dull.end())
+        dull = self._dull.match(data, position)
+        if dull:
+            self._before = data[dull.end() - 1]
+            return self._keep(data, position, dull.end())
         quote = data.find(b'"', position)
         gap = data[position:quote] if quote >= 0 else data[position:]
         self._pass_gap(gap)
@@ -467,13 +473,13 @@ def _key_text(raw: bytes) -> str:
 
 @lru_cache
 def _dull_items(keys: frozenset[str], data_urls: bool) -> re.Pattern[bytes]:
-    """Members and elements that can hold no picture, each with its comma: passed over by the hundred, not one by one.
+    """Members and elements that can hold no picture, each after a comma: passed over by the hundred, not one by one.
 
     Not dull are wanted keys, keys that an escape may disguise, containers and, with `data_urls`, what may be one.
     """
     wanted = b"|".join(re.escape(key.encode()) for key in sorted(keys))
     key = rb'"(?!(?:%b)")[^"\\]*+"\s*+:\s*+' % wanted
     not_picture = rb'(?!(?i:data:)|[^"\\]{0,4}\\)' if data_urls else b""
-    string = rb'"%b[^"\\]*+(?s:\\.[^"\\]*+){0,9}"\s*+' % not_picture
+    string = rb'"%b[^"\\]*+(?s:\\.[^"\\]*+){0,9}"' % not_picture
     scalar = rb'[^"{}\[\],:\\]*+'
-    return re.compile(rb"(?:\s*+(?:%b)?(?:%b|%b),){1,1000}" % (key, string, scalar))
+    return re.compile(rb"(?:\s*+,\s*+(?:%b)?(?:%b|%b)(?=\s*+[,\]}])){1,1000}" % (key, string, scalar))

@@ -20,7 +20,7 @@ import enum
 import select
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, nullcontext
-from types import SimpleNamespace
+from weakref import WeakSet
 
 import aiohttp
 import msgspec
@@ -30,7 +30,7 @@ from yarl import URL
 
 from pictura.core.errors import Lost, Malformed, NotSent, TooLarge, UpstreamError
 from pictura.infra.dial import BadUrl, Dialler, PrivateAddress, explain, parse_url
-from pictura.infra.extract import Cut, Extractor
+from pictura.infra.extract import Cut, Extractor, is_plain
 from pictura.infra.payload import Payload
 from pictura.infra.spool import Spool
 from pictura.infra.sse import Event, EventReader
@@ -184,6 +184,8 @@ class Incoming:
         return chunk
 
     async def _document(self, chunk: bytes) -> Answer:
+        if self._response.content.at_eof() and self._is_plain(chunk):
+            return self._whole(body=chunk)
         extractor = self._new_extractor()
         try:
             while chunk:
@@ -195,6 +197,12 @@ class Incoming:
         except BaseException:
             extractor.close()
             raise
+
+    def _is_plain(self, body: bytes) -> bool:
+        """Most answers that come in one piece hold no picture: they need no extractor."""
+        request = self._sending.request
+        small = len(body) <= request.text_cap
+        return small and is_plain(body, request.picture_keys, data_urls=request.data_urls)
 
     async def _picture(self, chunk: bytes) -> Answer:
         spool = self._open_spool()
@@ -265,10 +273,9 @@ class Client:
     ) -> None:
         self._open_spool = open_spool
         self._transfers = transfers
-        trace = aiohttp.TraceConfig()
-        trace.on_connection_reuseconn.append(_note_reuse)
-        trace.on_request_headers_sent.append(_note_head)
-        self._dialler = Dialler(allow=allow, resolver=resolver, traces=[trace])
+        self._dialler = Dialler(allow=allow, resolver=resolver, request_class=_Request)
+        #: Connections that have carried a request.
+        self._used: WeakSet[asyncio.WriteTransport] = WeakSet()
 
     async def send(self, request: Request) -> Answer:
         """Raises NotSent, Lost and Malformed. Cancelling it closes the connection."""
@@ -278,7 +285,7 @@ class Client:
     @asynccontextmanager
     async def open(self, request: Request) -> AsyncIterator[Incoming]:
         """Send, and wait for the head of the answer. Raises NotSent and Lost."""
-        sending = _Sending(request, self._transfers)
+        sending = _Sending(request, self._transfers, self._used)
         incoming = Incoming(await self._head(sending), sending, self._open_spool)
         try:
             yield incoming
@@ -301,7 +308,6 @@ class Client:
                 proxy=request.proxy,
                 timeout=_client_timeout(request.timeouts),
                 middlewares=(sending.once,),
-                trace_request_ctx=sending,
             )
         except (aiohttp.ClientError, OSError, ValueError, _Broken) as error:
             # Not `from error`: aiohttp's messages hold the URL with its query, and there the key of some vendors.
@@ -311,12 +317,13 @@ class Client:
 class _Sending:
     """One request on its way, and how far it came. Raises NotSent for a request that HTTP cannot carry."""
 
-    def __init__(self, request: Request, transfers: asyncio.Semaphore) -> None:
+    def __init__(self, request: Request, transfers: asyncio.Semaphore, used: WeakSet[asyncio.WriteTransport]) -> None:
         self.request = request
         self.transfers = transfers
         self.state = SendState.NOTHING
         #: It travels on a connection that earlier requests have used.
         self.reuses = False
+        self._used = used
         try:
             self.url = parse_url(request.url)
         except BadUrl as error:
@@ -333,6 +340,8 @@ class _Sending:
         Some vendors' GETs draw, so nothing is repeated that may have left; but a connection that turns out dead
         before the first byte is replaced.
         """
+        if isinstance(request, _Request):
+            request.sending = self
         while True:
             try:
                 return await send(request)
@@ -341,6 +350,14 @@ class _Sending:
                     raise _Broken(error) from None
                 self.reuses = False
 
+    def board(self, transport: asyncio.WriteTransport | None) -> None:
+        """There is a connection. The head is on its way, unless there is a body: then it travels with that."""
+        if transport is not None:
+            self.reuses = transport in self._used
+            self._used.add(transport)
+        if self.request.body is None:
+            self.state = SendState.BODY
+
     def verdict(self, error: BaseException) -> UpstreamError:
         if isinstance(error, _Broken):
             error = error.cause
@@ -348,6 +365,17 @@ class _Sending:
             return NotSent(f"{self.host} {explain(error)}. Nothing was sent.", config=_is_config(error))
         when = "while we sent the request" if self.state is SendState.HEADERS else "after we had sent the request"
         return Lost(f"{self.host} {explain(error)}, {when}. It may have been billed.")
+
+
+class _Request(aiohttp.ClientRequest):
+    """aiohttp's request, which says when it gets a connection. Its traces would too, at ten times the cost."""
+
+    sending: _Sending | None = None
+
+    async def send(self, conn: aiohttp.connector.Connection) -> aiohttp.ClientResponse:
+        if self.sending is not None:
+            self.sending.board(conn.transport)
+        return await super().send(conn)
 
 
 class _Slot:
@@ -413,22 +441,6 @@ def _is_dead(transport: asyncio.WriteTransport | None, reused: bool) -> bool:
     poll = select.poll()
     poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
     return bool(poll.poll(0))
-
-
-async def _note_reuse(
-    _session: aiohttp.ClientSession, context: SimpleNamespace, _params: aiohttp.TraceConnectionReuseconnParams
-) -> None:
-    sending: _Sending = context.trace_request_ctx
-    sending.reuses = True
-
-
-async def _note_head(
-    _session: aiohttp.ClientSession, context: SimpleNamespace, _params: aiohttp.TraceRequestHeadersSentParams
-) -> None:
-    """The head is on its way, unless there is a body: then it travels with that."""
-    sending: _Sending = context.trace_request_ctx
-    if sending.request.body is None:
-        sending.state = SendState.BODY
 
 
 def _client_timeout(timeouts: Timeouts) -> aiohttp.ClientTimeout:

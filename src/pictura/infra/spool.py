@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +11,9 @@ from pathlib import Path
 MEMORY_BYTES = 64 * 1024
 #: What one read hands on: large enough to spare system calls, small enough for a thousand at once.
 CHUNK_BYTES = 256 * 1024
+
+#: Names of this process's spools; what an earlier process left behind is gone before the first.
+_numbers = itertools.count()
 
 
 class Spool:
@@ -61,15 +64,20 @@ class Spool:
         for offset in range(0, self.size, size):
             yield self.read(offset, size)
 
-    def take(self, target: Path) -> None:
-        """Move the bytes to `target`, durably: whole or not there at all. The spool then reads from there."""
+    def take(self, target: Path, *, durable: bool = True) -> None:
+        """Move the bytes to `target`; the spool then reads from there. `durable`: they outlive a power cut, too.
+
+        The rename comes first: a sync of the file then makes its new name durable as well (ext4, XFS and btrfs log
+        both together), and a second sync, of the folder, is spared. A power cut in between may leave a torn file, so
+        whoever finds a file that nothing speaks of checks that it is whole.
+        """
         target.parent.mkdir(parents=True, exist_ok=True)
         if self._memory is not None:
             self._spill()
         assert self._file is not None and self._path is not None
-        os.fsync(self._file)
         self._path.rename(target)
-        _sync_folder(target.parent)
+        if durable:
+            os.fsync(self._file)
         self._path = target
         self._folder = Path()
 
@@ -84,8 +92,8 @@ class Spool:
         self._path = None
 
     def _spill(self) -> None:
-        self._file, name = tempfile.mkstemp(prefix="spool-", dir=self._folder)
-        self._path = Path(name)
+        self._path = self._folder / f"spool-{os.getpid()}-{next(_numbers)}"
+        self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         held, self._memory = self._memory, None
         if held:
             self._write_file(held)
@@ -103,12 +111,3 @@ class Spool:
         while len(found) < size and (more := os.pread(self._file, size - len(found), offset + len(found))):
             found += more
         return found
-
-
-def _sync_folder(folder: Path) -> None:
-    """A rename is durable only once the folder that holds it is."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -240,4 +240,6 @@ def retry_after(answer: Answer) -> int | None:
         moment = parsedate_to_datetime(text)
     except (TypeError, ValueError):
         return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)  # "-0000" says that the zone is not known; HTTP dates are UTC
     return max(0, int((moment - datetime.now(UTC)).total_seconds()))

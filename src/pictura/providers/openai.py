@@ -12,6 +12,8 @@ Wire facts: openai-python 3.51.0 (types; seen 2026-11-20, confidence: official S
     → 4xx, 5xx {"error": {"message", "type", "param", "code"}}
 
 There is no task id, no cancel and no idempotency key: what is lost is lost.
+
+`released` on the cards is the date in the vendor's snapshot id, else that of ImageRouter's registry (2026-02).
 """
 
 from __future__ import annotations
@@ -216,6 +218,7 @@ class OpenAI(StreamingProvider):
             id="chatgpt-image-latest",
             aliases=(),
             params={**_OPTIONS, "quality": Choice(_QUALITIES, "auto")},
+            notes=f"Released with gpt-image-1.5 (memory). {_GPT_IMAGE_1_5.notes}",
         ),
         replace(
             _GPT_IMAGE_1_5,
@@ -425,7 +428,8 @@ _GENERIC = ModelCard(
 
 def _request(ask: Ask, via: Channel, fields: Mapping[str, object]) -> Request:
     path, body = ("/images/edits", _edit(ask, fields)) if ask.images else ("/images/generations", json_payload(fields))
-    headers = {"Authorization": f"Bearer {via.secrets.get('api_key', '')}"}
+    key = via.secrets.get("api_key")
+    headers = {"Authorization": f"Bearer {key}"} if key else {}  # a server of one's own may want none
     request = via.request("POST", path, headers=headers, body=body, picture_keys=frozenset({"b64_json"}))
     # Some routers put a data URL where the URL belongs.
     return replace(request, data_urls=True)

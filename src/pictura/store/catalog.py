@@ -25,12 +25,15 @@ class Catalog:
         self._aliases = {name.lower(): target for name, target in (aliases or {}).items()}
         self._listings: list[Listing] = []
         self._by_name: dict[str, Listing] = {}
+        #: What vendors call a model may be what another vendor's model is called here (fal's `openai/gpt-image-2`).
+        self._by_native: dict[str, Listing] = {}
 
     def add(self, provider: str, cards: Iterable[ModelCard]) -> None:
         for card in cards:
             listing = Listing(card, provider)
             self._listings.append(listing)
-            for name in card.names:
+            self._by_native.setdefault(card.native.lower(), listing)
+            for name in (card.id, *card.aliases):
                 known = self._by_name.setdefault(name.lower(), listing)
                 if known is not listing:
                     raise HouseError(f"two models are called {name!r}: {known.card.id} and {card.id}")
@@ -42,7 +45,8 @@ class Catalog:
     def find(self, name: str) -> Listing | None:
         """The model of this name, after the operator's aliases; None where no card describes it."""
         wanted = self.rename(name).lower()
-        return self._by_name.get(wanted) or self._by_name.get(_bare(wanted))
+        found = self._by_name.get(wanted) or self._by_name.get(_bare(wanted))
+        return found or self._by_native.get(wanted) or self._by_native.get(_bare(wanted))
 
     def rename(self, name: str) -> str:
         """The operator's alias, where there is one."""

@@ -77,10 +77,12 @@ class ChannelBook:
         self._vault = vault
         self._fixed: dict[str, ChannelRecord] = {}
         self._stored: dict[str, ChannelRecord] = {}
+        self._all: tuple[ChannelRecord, ...] = ()
 
     def add(self, record: ChannelRecord) -> None:
         """A channel of the environment, the file or the sandbox: it lives as long as this process."""
         self._fixed[record.name] = record
+        self._renew()
 
     def load(self, base_urls: Mapping[str, str]) -> None:
         """Read the console's channels anew. `base_urls`: each provider's own address."""
@@ -92,9 +94,11 @@ class ChannelBook:
             whole = msgspec.structs.replace(settings, secrets=secrets)
             record = from_settings(whole, base_urls.get(settings.provider, ""), {}, "console")
             self._stored[record.name] = record
+        self._renew()
 
-    def all(self) -> list[ChannelRecord]:
-        return list({**self._fixed, **self._stored}.values())
+    def all(self) -> tuple[ChannelRecord, ...]:
+        """The same tuple until something changes."""
+        return self._all
 
     def get(self, name: str) -> ChannelRecord:
         found = self._stored.get(name) or self._fixed.get(name)
@@ -117,6 +121,10 @@ class ChannelBook:
             )
         await self._database.write(lambda tx: tx.run("DELETE FROM channels WHERE name = ?", (name,)))
         del self._stored[name]
+        self._renew()
+
+    def _renew(self) -> None:
+        self._all = tuple({**self._fixed, **self._stored}.values())
 
 
 def _replace(tx: Tx, name: str, settings: str, sealed: str) -> None:

@@ -11,7 +11,7 @@ from typing import Literal
 import msgspec
 
 from pictura.core import errors
-from pictura.core.errors import HouseError, PicturaError
+from pictura.core.errors import BadRequest, HouseError, NotFound, PicturaError
 from pictura.core.job import JobState
 from pictura.core.request import ImageRequest
 from pictura.core.result import ImageResult
@@ -158,14 +158,28 @@ def end(tx: Tx, job: Job, state: JobState, error: PicturaError) -> None:
 
 def resurrect(tx: Tx, job: Job, result: ImageResult, cost: int | None) -> ImageResult:
     """A paid picture that turned up late: `failed` or `uncertain` becomes `succeeded`, once."""
-    row = tx.one("SELECT state FROM jobs WHERE id = ?", (job.id,))
+    row = tx.one("SELECT state, cost FROM jobs WHERE id = ?", (job.id,))
     if row is None or row[0] not in (JobState.FAILED, JobState.UNCERTAIN):
         raise Superseded("this job has its outcome already")
     if row[0] == JobState.FAILED:
+        if row[1]:
+            ledger.take_back(tx, job.project_id, job.key_id, job.id, row[1])
         # Its hold was given back; take it again, as far as it is still there, so that settling is the same as ever.
         job.hold = ledger.hold_again(tx, job.project_id, job.hold)
     tx.run("UPDATE jobs SET finished_ms = NULL, hold = ?, epoch = ? WHERE id = ?", (job.hold, job.epoch, job.id))
     return succeed(tx, job, result, cost)
+
+
+def resolve(tx: Tx, job_id: str, *, charge: bool) -> None:
+    """An operator decides about an `uncertain` job: its hold is charged, or given back. It ends as `failed`."""
+    job = find(tx, job_id)
+    if job is None:
+        raise NotFound(f"there is no job {job_id[:60]!r}")
+    if job.state is not JobState.UNCERTAIN:
+        raise BadRequest(f"this job is {job.state.value}; only an uncertain one waits for a decision")
+    cost = job.hold if charge else 0
+    tx.run("UPDATE jobs SET state = ?, cost = ? WHERE id = ?", (JobState.FAILED.value, cost, job_id))
+    ledger.settle(tx, job.project_id, job.key_id, job_id, held=job.hold, cost=cost, charged=cost)
 
 
 def take_over(tx: Tx, dead_worker: str, new_worker: str) -> list[Job]:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from pictura.core.errors import CapReached, InsufficientBalance, NotFound
+from pictura.core.errors import BadRequest, CapReached, InsufficientBalance, NotFound
 from pictura.core.money import show
 from pictura.infra.db import Tx
 from pictura.store.keys import Key, Period
@@ -106,6 +106,31 @@ def release(tx: Tx, project_id: str, key_id: str, held: int) -> None:
     _release(tx, project_id, key_id, held, 0)
 
 
+def take_back(tx: Tx, project_id: str, key_id: str, job_id: str, charged: int) -> None:
+    """Undo a charge that turned out to be too early: what it was for is about to be settled anew."""
+    append(tx, project_id, "correction", charged, key_id=key_id, job_id=job_id, note="charged before its picture came")
+    _release(tx, project_id, key_id, 0, -charged)
+
+
+def deposit(tx: Tx, project_id: str, amount: int, note: str = "", reference: str = "") -> bool:
+    """Enter money that came in, or a correction (a negative amount). False: this reference was entered before.
+
+    Raises NotFound, and BadRequest where the reference stood for another amount, or where a prepaid project's holds
+    would no longer fit into its balance.
+    """
+    found = purse(tx, project_id)
+    known = _entered(tx, project_id, reference) if reference else None
+    if known is not None and known != amount:
+        raise BadRequest(f"reference {reference!r} was entered as {show(known)} before", param="reference")
+    if known is not None:
+        return False
+    if found.prepaid and found.available + amount < 0:
+        raise BadRequest(f"only {show(found.available)} is free: the rest is spent or held by jobs", param="amount")
+    whole = f"{note} [{reference}]".lstrip() if reference else note
+    append(tx, project_id, "deposit" if amount > 0 else "correction", amount, note=whole)
+    return True
+
+
 def append(
     tx: Tx, project_id: str, kind: str, amount: int, *, key_id: str = "", job_id: str = "", note: str = ""
 ) -> None:
@@ -169,6 +194,17 @@ def period_start_ms(period: Period, now_ms: int) -> int:
     else:
         return 0
     return int(start.timestamp() * 1000)
+
+
+def _entered(tx: Tx, project_id: str, reference: str) -> int | None:
+    """What was entered under this reference: it ends the entry's note, in brackets."""
+    ending = f"[{reference}]"
+    rows = tx.all(
+        "SELECT amount, note FROM ledger WHERE project_id = ? AND kind IN ('deposit', 'correction') AND note LIKE ?",
+        (project_id, f"%{ending}"),
+    )
+    # Compared once more, letter by letter: LIKE takes capitals for small letters and `_` for anything.
+    return next((amount for amount, note in rows if note.endswith(ending)), None)
 
 
 def _check_cap(tx: Tx, key: Key, amount: int) -> None:

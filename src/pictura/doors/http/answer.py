@@ -18,10 +18,12 @@ async def send_reply(send: Send, reply: Reply, headers: Mapping[str, str], *, cl
     """`close`: the connection ends with this answer, because the request's body was not read to its end."""
     payload = _payload(reply)
     await send(_start(reply.status, {**headers, **reply.headers}, payload.content_type, payload.size, close=close))
-    if payload.size:
-        async for chunk in payload.chunks():
-            await send({"type": "http.response.body", "body": chunk, "more_body": True})
-    await send({"type": "http.response.body"})
+    left = payload.size
+    async for chunk in payload.chunks():
+        left -= len(chunk)
+        await send({"type": "http.response.body", "body": chunk, "more_body": left > 0})
+    if not payload.size:
+        await send({"type": "http.response.body"})
 
 
 class EventStream:

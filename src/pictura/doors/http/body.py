@@ -16,7 +16,7 @@ from pictura.core.media import parse_data_url
 from pictura.core.request import Body, Upload, mark
 from pictura.dialects.base import Limits
 from pictura.infra.config import ServerSettings
-from pictura.infra.extract import Extractor
+from pictura.infra.extract import Extractor, is_plain
 from pictura.infra.spool import Spool
 
 #: Under these keys a bare base64 string is a picture too; a data URL is one under any key.
@@ -79,13 +79,15 @@ class Incoming:
             async with asyncio.timeout(idle_s) as patience:
                 while not self._ended:
                     chunk = await self._next()
+                    if chunk:
+                        yield chunk
+                    if self._ended:
+                        return
                     now = loop.time()
                     taken += len(chunk)
                     patience.reschedule(now + idle_s)
                     if now - started > idle_s and taken < (now - started) * self._settings.body_slowest:
                         raise TooSlow(f"the body came slower than {self._settings.body_slowest} bytes a second")
-                    if chunk:
-                        yield chunk
         except TimeoutError:
             raise TooSlow(f"nothing of the body came for {idle_s:g} s") from None
 
@@ -115,9 +117,13 @@ class Incoming:
             picture_cap=picture_bytes,
             picture_count_cap=SPARE_PARTS,
         )
+        first = True
         try:
             async for chunk in self._chunks():
+                if first and self._ended and _is_plain(chunk, limits):
+                    return Body(_object(chunk))
                 extractor.feed(chunk)
+                first = False
             fields = _object(extractor.finish())
         except BaseException:
             extractor.close()
@@ -222,6 +228,11 @@ def close(uploads: list[Upload]) -> None:
     for upload in uploads:
         if isinstance(upload.source, Spool):
             upload.source.close()
+
+
+def _is_plain(body: bytes, limits: Limits) -> bool:
+    """Most bodies come in one piece and hold no picture: they need no extractor."""
+    return len(body) <= limits.text_bytes and is_plain(body, PICTURE_KEYS, data_urls=True)
 
 
 def _object(text: bytes) -> dict[str, object]:

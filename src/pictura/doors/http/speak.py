@@ -14,7 +14,7 @@ from pictura.core.picture import Inline
 from pictura.core.request import Body, ImageRequest
 from pictura.core.result import Delivered, ImageResult
 from pictura.core.views import Call
-from pictura.dialects.base import Dialect, Event, Hands, Reply, Verb, answer
+from pictura.dialects.base import Dialect, Event, Reply, Verb, answer
 from pictura.doors.house import House
 from pictura.doors.http.answer import KEEP_ALIVE_S, EventStream, Watch, send_reply
 from pictura.doors.http.body import ClientGone, Incoming, close
@@ -22,6 +22,7 @@ from pictura.doors.http.switchboard import Found, Switchboard
 from pictura.doors.http.visit import Visit, networks
 from pictura.doors.views import Views
 from pictura.engine.gateway import Draft, Handle, Outcome
+from pictura.infra.blobs import StoredBlob
 from pictura.store.keys import Key
 
 log = logging.getLogger("pictura.door")
@@ -170,8 +171,10 @@ class Drawing:
         if outcome.error is not None:
             raise outcome.error
         assert outcome.result is not None
-        reply = self._dialect.picture(self._call, request, outcome.result, self._hands(outcome))
+        hands = self._hands(outcome)
+        reply = self._dialect.picture(self._call, request, outcome.result, hands)
         await send_reply(send, reply, self._headers(outcome.result))
+        hands.cool()
 
     async def _stream(self, request: ImageRequest, handle: Handle, send: Send) -> None:
         self._note_job(handle.job.id)
@@ -214,7 +217,7 @@ class Drawing:
             headers["x-pictura-sandbox"] = "true"
         return headers
 
-    def _hands(self, outcome: Outcome) -> Hands:
+    def _hands(self, outcome: Outcome) -> Handed:
         base = self._house.links.base(self._visit.scheme, self._visit.host, self._visit.server)
         return Handed(self._house, outcome, base)
 
@@ -226,13 +229,23 @@ class Handed:
         self._house = house
         self._outcome = outcome
         self._base = base
+        self._read: list[StoredBlob] = []
 
     def url(self, picture: Delivered) -> str:
         return picture.url or self._house.links.sign(self._base, picture.key)
 
     def base64(self, picture: Delivered) -> Inline:
         held = self._outcome.held.get(picture.key)
-        return Inline(held or self._house.blobs.open(picture.key))
+        if held is not None:
+            return Inline(held)
+        blob = self._house.blobs.open(picture.key)
+        self._read.append(blob)
+        return Inline(blob)
+
+    def cool(self) -> None:
+        """Whoever got a picture as base64 has it, and will hardly fetch it again."""
+        for blob in self._read:
+            blob.cool()
 
 
 def _call(visit: Visit, found: Found) -> Call:

@@ -1,0 +1,220 @@
+"""`pictura generate` and `pictura edit`"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from cyclopts import Parameter
+
+from pictura.core.errors import BadRequest, NotSent
+from pictura.core.media import Media, normalise_format
+from pictura.core.money import show, usd
+from pictura.doors.cli.client import Body, Client, Drawn, json_body
+from pictura.doors.cli.form import form
+from pictura.doors.cli.profile import Entry
+from pictura.doors.cli.reach import ANYWHERE, Reach, admin_key, test_key
+from pictura.doors.cli.tables import waiting
+
+#: ImageRouter's dialect says in its answer what a picture cost; the prefix names it.
+GENERATIONS = "/imagerouter/v1/openai/images/generations"
+EDITS = "/imagerouter/v1/openai/images/edits"
+MODEL = "gpt-image-2"
+#: So much of a prompt makes a file's name.
+NAME_CHARS = 40
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Wish:
+    """How the picture should be."""
+
+    model: Annotated[str, Parameter(name=["--model", "-m"], help="Which model draws it, see: pictura models.")] = MODEL
+    size: Annotated[str, Parameter(name=["--size", "-s"], help="1024x768, 16:9, 2K or auto.")] = "auto"
+    n: Annotated[int, Parameter(name=["--n", "-n"], help="So many pictures.")] = 1
+    quality: Annotated[str, Parameter(help="low, medium, high, …: the model's own words.")] = ""
+    format: Annotated[str, Parameter(help="png, jpeg or webp; else what --output ends with, else webp.")] = ""
+    background: Annotated[str, Parameter(help="transparent or opaque.")] = ""
+    seed: Annotated[int | None, Parameter(help="The same seed draws alike, where a model knows seeds.")] = None
+    option: Annotated[
+        tuple[str, ...],
+        Parameter(show_default=False, help="A further option of the model, name=value. Repeat for several."),
+    ] = ()
+    output: Annotated[
+        Path | None, Parameter(name=["--output", "-o"], help="File to write; else one named after the prompt.")
+    ] = None
+    sandbox: Annotated[
+        bool | None,
+        Parameter(
+            negative="--live",
+            show_default=False,
+            help="Draw in the sandbox, for nothing, or with your own channels; else live where a channel serves it.",
+        ),
+    ] = None
+
+
+def generate(prompt: str, /, *, wish: Wish = Wish(), reach: Reach = ANYWHERE) -> None:
+    """Draw a picture from words, and save it.
+
+    With a running gateway; where none runs, one is started for this picture alone, which draws in the sandbox.
+
+    Parameters
+    ----------
+    prompt
+        What is to be seen.
+    """
+    _check_key_choice(wish, reach)
+    body = json_body(fields(prompt, wish))
+    entry = reach.find()
+    if entry is not None:
+        _draw(_drawing(entry, wish, reach), GENERATIONS, body, prompt, wish)
+        return
+    if wish.sandbox is False:
+        raise NotSent("no gateway runs here to draw live; start one with: pictura serve")
+    from pictura.doors.cli.local import with_gateway
+
+    print("no gateway runs here: a sandbox draws this one (pictura serve starts a gateway)", flush=True)
+    with_gateway(lambda client: _draw(client, GENERATIONS, body, prompt, wish))
+
+
+def edit(
+    prompt: str = "",
+    /,
+    *,
+    image: Annotated[tuple[Path, ...], Parameter(name=["--image", "-i"], show_default=False)],
+    mask: Path | None = None,
+    wish: Wish = Wish(),
+    reach: Reach = ANYWHERE,
+) -> None:
+    """Draw a picture from other pictures and words, and save it.
+
+    Parameters
+    ----------
+    prompt
+        What is to be changed or seen.
+    image
+        A picture to begin with. Repeat for several.
+    mask
+        A PNG of the first picture's size; what is transparent in it is drawn anew.
+    """
+    _check_key_choice(wish, reach)
+    entry = reach.find()
+    if entry is None:
+        raise NotSent("no gateway runs here; start one with: pictura serve (or name one: --url)")
+    files = [("image[]", file) for file in image] + ([("mask", mask)] if mask else [])
+    body = form(fields(prompt, wish), files)
+    _draw(_drawing(entry, wish, reach), EDITS, body, prompt or "edited", wish)
+
+
+def fields(prompt: str, wish: Wish) -> dict[str, object]:
+    """The request, in the dialect's words; what was not said is left out."""
+    told: dict[str, object] = {
+        "model": wish.model,
+        "prompt": prompt,
+        "n": wish.n,
+        "size": wish.size,
+        "quality": wish.quality,
+        "background": wish.background,
+        "seed": wish.seed,
+        "output_format": _format(wish),
+        "response_format": "url",
+        **dict(_option(text) for text in wish.option),
+    }
+    return {name: value for name, value in told.items() if value not in ("", None)}
+
+
+def save(client: Client, drawn: Drawn, names: Sequence[Path]) -> list[tuple[Path, Media]]:
+    """Every picture into its file."""
+    return [(name, client.save(url, name)) for url, name in zip(drawn.urls, names, strict=True)]
+
+
+def describe(file: Path, media: Media) -> str:
+    return f"{file}  {media.width}x{media.height} {media.format}, {file.stat().st_size / 1000:,.0f} KB"
+
+
+def _draw(client: Client, path: str, body: Body, prompt: str, wish: Wish) -> None:
+    started = time.monotonic()
+    with waiting(f"{wish.model} draws"):
+        drawn = client.draw(path, body)
+        saved = save(client, drawn, _names(len(drawn.urls), prompt, wish))
+    for file, media in saved:
+        print(describe(file, media))
+    for remark in drawn.remarks:
+        print(remark)
+    print(
+        f"{wish.model}{' in the sandbox' if drawn.sandbox else ''}, {_cost(drawn)}, {time.monotonic() - started:.1f} s"
+    )
+
+
+def _check_key_choice(wish: Wish, reach: Reach) -> None:
+    if reach.key and wish.sandbox is not None:
+        raise BadRequest("--key is a live or a test key by itself; leave --sandbox and --live out")
+
+
+def _drawing(entry: Entry, wish: Wish, reach: Reach) -> Client:
+    """With the key that was named; else a live one where a channel serves the model, and a test key where none does."""
+    if reach.key:
+        return Client(entry.url, reach.key)
+    live, test = admin_key(entry), test_key(entry)
+    sandbox = (
+        not _served(Client(entry.url, live), wish.model) if wish.sandbox is None and live and test else wish.sandbox
+    )
+    key = test if sandbox else live or test
+    if not key:
+        raise BadRequest(f"no key for {entry.url} in your profile; pass one with --key or PICTURA_KEY")
+    return Client(entry.url, key)
+
+
+def _served(client: Client, model: str) -> bool:
+    from pictura.doors.desk.shapes import ModelShown, Page
+
+    page = client.ask("GET", "/api/models", Page[ModelShown], query={"name": model})
+    return any(shown.channels for shown in page.data)
+
+
+def _format(wish: Wish) -> str:
+    ending = wish.output.suffix.removeprefix(".") if wish.output else ""
+    return normalise_format(wish.format or ending) if wish.format or ending else "webp"
+
+
+def _option(text: str) -> tuple[str, object]:
+    """`steps=30` is a number, `style=vivid` a text: what reads as JSON is JSON."""
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise BadRequest(f"--option {text[:40]!r} is written name=value")
+    try:
+        return name, msgspec.json.decode(value)
+    except msgspec.DecodeError:
+        return name, value
+
+
+def _names(count: int, prompt: str, wish: Wish) -> list[Path]:
+    """The file that was named; else one after the prompt that is not there yet. Several are numbered."""
+    if wish.output is not None:
+        return [wish.output] if count == 1 else [_numbered(wish.output, i + 1) for i in range(count)]
+    words = "".join(letter if letter.isalnum() else " " for letter in prompt.lower()).split()
+    stem = "-".join(words)[:NAME_CHARS].strip("-") or "picture"
+    ending = "jpg" if _format(wish) == "jpeg" else _format(wish)
+    bare = Path(f"{stem}.{ending}")
+    taken = 0
+    names: list[Path] = []
+    while len(names) < count:
+        name = bare if not taken else _numbered(bare, taken + 1)
+        taken += 1
+        if not name.exists():
+            names.append(name)
+    return names
+
+
+def _numbered(name: Path, number: int) -> Path:
+    return name.with_stem(f"{name.stem}-{number}")
+
+
+def _cost(drawn: Drawn) -> str:
+    if drawn.sandbox:
+        return "free"
+    return "at a cost nobody knows" if drawn.cost is None else show(usd(str(drawn.cost)))

@@ -1,0 +1,1 @@
+"""The administrator's desk: what the paths of the admin API do, one noun a module."""
