@@ -107,6 +107,9 @@ class ChannelSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, k
     enabled: bool = True
     """false: kept, not asked."""
 
+    def __repr__(self) -> str:
+        return f"ChannelSettings({self.name!r}, {self.provider!r}, secrets=***)"
+
 
 class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """The whole file."""
@@ -124,6 +127,9 @@ class Environment(msgspec.Struct, frozen=True):
     """The environment, read once at start; `variables` is the whole of it, for `api_key_env` and providers' names."""
 
     variables: Mapping[str, str] = {}
+
+    def __repr__(self) -> str:
+        return "Environment(***)"
 
     @property
     def admin_key(self) -> str:
@@ -152,13 +158,18 @@ def load(path: Path | None) -> Settings:
     if path is None:
         return Settings()
     try:
-        return msgspec.convert(tomllib.loads(path.read_text()), Settings)
+        settings = msgspec.convert(tomllib.loads(path.read_text()), Settings)
     except OSError as error:
         raise BadRequest(f"{path} cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadRequest(f"{path} is not TOML: {error}") from None
     except msgspec.ValidationError as error:
         raise BadRequest(f"{path}: {error}") from None
+    names = [channel.name for channel in settings.channel]
+    twice = next((name for name in names if names.count(name) > 1), "")
+    if twice:
+        raise BadRequest(f"{path}: two channels are called {twice!r}; a channel's name is its own")
+    return settings
 
 
 def environment() -> Environment:

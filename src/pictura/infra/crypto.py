@@ -55,7 +55,7 @@ class Vault:
 
 def open_vault(given: str, folder: Path) -> Vault:
     """The vault of `PICTURA_SECRET`, else of `folder/secret`, which is made (mode 0600) where there is none."""
-    if given:
+    if given.strip():
         return Vault(given.strip().encode())
     path = folder / "secret"
     if not path.exists():

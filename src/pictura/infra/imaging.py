@@ -10,7 +10,6 @@ import functools
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from types import ModuleType
 from typing import Any
 
 import msgspec
@@ -18,6 +17,7 @@ import msgspec
 from pictura.core.errors import BadRequest, Unsupported
 from pictura.core.media import FORMATS, MAX_PIXELS, Media, guard, sniff
 from pictura.infra.spool import Spool
+from pictura.infra.vips import vips
 
 #: The decoder is chosen by what we sniffed: libvips must not see another format in the same bytes. BMP, HEIC and SVG
 #: are missing: the first two have no decoder in the wheel, SVG's is not made for hostile input.
@@ -93,23 +93,11 @@ class Imaging:
             _save(_prepared(image, format), target, format, options)
         except BaseException as error:
             target.close()
-            if isinstance(error, _vips().Error):
+            if isinstance(error, vips().Error):
                 raise _undecodable(media) from error
             raise
         target.media_type = FORMATS[format].type
         return target
-
-
-@functools.cache
-def _vips() -> ModuleType:
-    """libvips, loaded at the first conversion: it takes a tenth of a second, and many gateways never convert."""
-    import pyvips
-
-    pyvips.block_untrusted_set(True)
-    pyvips.concurrency_set(1)
-    pyvips.cache_set_max(0)  # every picture is another one
-    module: ModuleType = pyvips
-    return module
 
 
 def _options(format: str, compression: int | None) -> dict[str, object]:
@@ -148,7 +136,7 @@ def _load(source: Spool, media: Media) -> Any:
     loader = _LOADERS[media.format]
     # Not through a pyvips Source: its memory is freed with the Python object, before the pixels are read.
     name, data = (loader, str(source.path)) if source.path else (f"{loader}_buffer", source.read())
-    return getattr(_vips().Image, name)(data, access="sequential", fail_on="error")
+    return getattr(vips().Image, name)(data, access="sequential", fail_on="error")
 
 
 def _prepared(image: Any, format: str) -> Any:
@@ -177,11 +165,11 @@ def _save(image: Any, target: Spool, format: str, options: dict[str, object]) ->
             return -1
         return len(data)
 
-    output = _vips().TargetCustom()
+    output = vips().TargetCustom()
     output.on_write(write)
     try:
         getattr(image, f"{format}save_target")(output, **options)
-    except _vips().Error:
+    except vips().Error:
         if failures:
             raise failures[0] from None
         raise

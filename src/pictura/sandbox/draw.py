@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pictura.core.errors import BadRequest
+from pictura.infra.vips import vips
 from pictura.sandbox.fonts import readable, typeset
 from pictura.sandbox.paintings import paint
 from pictura.sandbox.palettes import Palette, mix, rgb
@@ -86,9 +87,7 @@ def _encode(picture: pyvips.Image, scene: Scene) -> bytes:
 
 
 def _raster(svg: str) -> pyvips.Image:
-    import pyvips
-
-    return pyvips.Image.svgload_buffer(svg.encode(), unlimited=True)
+    return vips().Image.svgload_buffer(svg.encode(), unlimited=True)
 
 
 def _shape(width: int, height: int, element: str) -> pyvips.Image:
@@ -104,12 +103,10 @@ def _box(inset: float, width: float, height: float, radius: float = 0.0, look: s
 
 def _open(name: str, data: bytes, width: int, height: int) -> pyvips.Image:
     """An input picture, cropped to fill the given size and decoded no larger than that needs."""
-    import pyvips
-
     try:
-        opened = pyvips.Image.thumbnail_buffer(data, width, height=height, crop="centre")
+        opened = vips().Image.thumbnail_buffer(data, width, height=height, crop="centre")
         return opened.colourspace("srgb").cast("uchar").copy_memory()
-    except pyvips.Error as error:
+    except vips().Error as error:
         raise BadRequest(
             f"the {name} is not a picture that can be read; send a PNG, JPEG or WebP", param=name
         ) from error

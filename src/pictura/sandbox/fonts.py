@@ -18,6 +18,8 @@ import unicodedata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pictura.infra.vips import vips
+
 if TYPE_CHECKING:
     import pyvips
 
@@ -120,11 +122,9 @@ def _ink(text: str, size: float, width: int) -> pyvips.Image:
 
 
 def _text(text: str, size: float, width: int) -> pyvips.Image:
-    import pyvips
-
     # At 72 dpi a point is a pixel. Pango takes any text for markup.
     markup, font = html.escape(text, quote=False), f"{FAMILY} {size:.1f}"
-    return pyvips.Image.text(markup, font=font, fontfile=str(FILE), dpi=72, width=width, wrap="word-char")
+    return vips().Image.text(markup, font=font, fontfile=str(FILE), dpi=72, width=width, wrap="word-char")
 
 
 def _load_fontconfig() -> None:

@@ -9,6 +9,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from inspect import cleandoc
 
 from cyclopts import App, Parameter
 from cyclopts.exceptions import CycloptsError
@@ -16,36 +17,54 @@ from cyclopts.exceptions import CycloptsError
 from pictura import __version__
 from pictura.core.errors import PicturaError
 
-app = App(
-    name="pictura",
-    help="One self-hosted endpoint for every image model. Begin with: pictura serve",
-    version=__version__,
-    help_format="plaintext",
-    default_parameter=Parameter(negative=()),
-    result_action="return_value",
-    exit_on_error=False,
-    print_error=False,
-)
-
+#: In the order in which they are needed. After the first line: what only `pictura <command> --help` says.
 _COMMANDS = {
-    "serve": "Start the gateway.",
-    "generate": "Draw a picture from words.",
-    "edit": "Draw a picture from other pictures and words.",
+    "serve": """Start the gateway.
+
+    SIGTERM or Ctrl-C stops it: what is in flight is finished first. Ctrl-C twice stops it at once.
+    """,
+    "generate": """Draw a picture from words, and save it.
+
+    With a running gateway; where none runs, one is started for this picture alone, which draws in the sandbox.
+    """,
+    "edit": "Draw a picture from other pictures and words, and save it.",
     "models": "Which models there are, what they take and what they cost.",
     "keys": "Keys of clients: list, new, change, disable, enable.",
     "projects": "Projects, which pay for their keys: list, new.",
     "channels": "Accounts at providers: list, add, remove.",
     "balance": "A project's money: show, deposit.",
     "jobs": "What was asked for and what came of it: list, show, cancel, resolve.",
-    "doctor": "Look at every part of a running gateway and say what to do.",
+    "doctor": """Look at every part of a running gateway and say what to do. Exit code 1 where something is broken.
+
+    Nothing that costs money is done: the sandbox draws one small picture, channels are only dialled.
+    """,
 }
 _MODULES = {"generate": "draw", "edit": "draw"}
 #: These have commands of their own below them.
 _GROUPS = frozenset({"keys", "projects", "channels", "balance", "jobs"})
 
-for _name, _help in _COMMANDS.items():
+
+def _default(value: object) -> str | None:
+    """How a default is shown: not at all, where it means that nothing was said."""
+    return None if value is None or value is False or value in ("", ()) else str(value)
+
+
+app = App(
+    name="pictura",
+    help="One self-hosted endpoint for every image model. Begin with: pictura serve",
+    version=__version__,
+    help_format="plaintext",
+    default_parameter=Parameter(negative=(), show_default=_default),
+    result_action="return_value",
+    exit_on_error=False,
+    print_error=False,
+)
+
+for _place, (_name, _help) in enumerate(_COMMANDS.items()):
     _what = "app" if _name in _GROUPS else _name
-    app.command(f"pictura.doors.cli.{_MODULES.get(_name, _name)}:{_what}", name=_name, help=_help)
+    app.command(
+        f"pictura.doors.cli.{_MODULES.get(_name, _name)}:{_what}", name=_name, help=cleandoc(_help), sort_key=_place
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

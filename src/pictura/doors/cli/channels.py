@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import sys
 from getpass import getpass
-from typing import Annotated, Literal
+from typing import Literal
 
-from cyclopts import App, Parameter
+from cyclopts import App
 
 from pictura.core.errors import BadRequest
 from pictura.doors.cli.client import segment
@@ -17,7 +17,7 @@ from pictura.doors.desk.shapes import ChannelShown, Nothing, Page
 
 app = App(name="channels", help="Accounts at providers: list, add, remove.")
 
-Word = Annotated[tuple[str, ...], Parameter(show_default=False)]
+Word = tuple[str, ...]
 
 
 @app.default

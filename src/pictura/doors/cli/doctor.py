@@ -15,9 +15,7 @@ _MARKS = {"ok": "✓", "warning": "!", "error": "✗"}
 
 
 def doctor(*, json: bool = False, reach: Reach = ANYWHERE) -> int:
-    """Look at every part of a running gateway and say what to do. Exit code 1 where something is broken.
-
-    Nothing that costs money is done: the sandbox draws one small picture, channels are only dialled.
+    """Look at every part of a running gateway and say what to do.
 
     Parameters
     ----------

@@ -42,7 +42,7 @@ class Wish:
     seed: Annotated[int | None, Parameter(help="The same seed draws alike, where a model knows seeds.")] = None
     option: Annotated[
         tuple[str, ...],
-        Parameter(show_default=False, help="A further option of the model, name=value. Repeat for several."),
+        Parameter(help="A further option of the model, name=value. Repeat for several."),
     ] = ()
     output: Annotated[
         Path | None, Parameter(name=["--output", "-o"], help="File to write; else one named after the prompt.")
@@ -51,7 +51,6 @@ class Wish:
         bool | None,
         Parameter(
             negative="--live",
-            show_default=False,
             help="Draw in the sandbox, for nothing, or with your own channels; else live where a channel serves it.",
         ),
     ] = None
@@ -59,8 +58,6 @@ class Wish:
 
 def generate(prompt: str, /, *, wish: Wish = Wish(), reach: Reach = ANYWHERE) -> None:
     """Draw a picture from words, and save it.
-
-    With a running gateway; where none runs, one is started for this picture alone, which draws in the sandbox.
 
     Parameters
     ----------
@@ -85,7 +82,7 @@ def edit(
     prompt: str = "",
     /,
     *,
-    image: Annotated[tuple[Path, ...], Parameter(name=["--image", "-i"], show_default=False)],
+    image: Annotated[tuple[Path, ...], Parameter(name=["--image", "-i"])],
     mask: Path | None = None,
     wish: Wish = Wish(),
     reach: Reach = ANYWHERE,

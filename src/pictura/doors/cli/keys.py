@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Literal
+from typing import Literal
 
-from cyclopts import App, Parameter
+from cyclopts import App
 
 from pictura.core.errors import BadRequest
 from pictura.doors.cli.client import segment
@@ -16,7 +16,7 @@ from pictura.doors.desk.shapes import KeyShown, MadeKey, Page
 
 app = App(name="keys", help="Keys of clients: list, new, change, disable, enable.")
 
-Word = Annotated[tuple[str, ...], Parameter(show_default=False)]
+Word = tuple[str, ...]
 Period = Literal["day", "week", "month"]
 _SPAN = re.compile(r"(\d{1,5})([dhw])")
 _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}

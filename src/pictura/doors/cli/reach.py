@@ -23,13 +23,9 @@ class Reach:
 
     url: Annotated[
         str,
-        Parameter(
-            env_var="PICTURA_URL", show_default=False, help="Address of the gateway; else the one you started last."
-        ),
+        Parameter(env_var="PICTURA_URL", help="Address of the gateway; else the one you started last."),
     ] = ""
-    key: Annotated[
-        str, Parameter(env_var="PICTURA_KEY", show_default=False, help="Key to use; else the one in your profile.")
-    ] = ""
+    key: Annotated[str, Parameter(env_var="PICTURA_KEY", help="Key to use; else the one in your profile.")] = ""
 
     def find(self) -> Entry | None:
         """The gateway that was named; else the first of the profile (or at the usual address) that answers."""

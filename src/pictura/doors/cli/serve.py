@@ -38,7 +38,7 @@ def serve(
     first_picture: Path | None = None,
     log_level: Annotated[Level, Parameter(env_var="PICTURA_LOG")] = "info",
 ) -> None:
-    """Start the gateway. SIGTERM or Ctrl-C stops it: what is in flight is finished first; Ctrl-C twice stops at once.
+    """Start the gateway.
 
     Parameters
     ----------
