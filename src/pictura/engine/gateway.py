@@ -273,7 +273,7 @@ class Gateway:
     def _earlier(self, draft: Draft, request_hash: str) -> Handle | None:
         """The job that this retry is a retry of: still running, or ended in a way that must not be paid twice."""
         after = ids.at(time.time() - RETRY_JOINS_S, "job")
-        job = self._database.read(lambda tx: jobs.find_same(tx, draft.key.project.id, request_hash, after))
+        job = self._database.read(lambda tx: jobs.find_same(tx, draft.key, request_hash, after))
         if job is None:
             return None
         running = self._running.get(job.id)

@@ -332,6 +332,8 @@ class _Base64:
 
     def decode(self, raw: bytes, *, last: bool) -> bytes:
         """Decode what can be; the rest, up to four characters, is to come again before what follows."""
+        if LINE_BREAK in raw:
+            self._cut.flaw = _flaw_of(raw)  # sent as such it is no line break of ours
         if self._cut.flaw:
             return self._pass_over(raw, last=last)
         text = _unescape(raw)
@@ -357,7 +359,7 @@ class _Base64:
                 param=self._cut.key or None,
             )
         self._cut.spool.write(decoded)
-        return text[size:]
+        return text[size:].replace(LINE_BREAK, b"")
 
     def _pass_over(self, raw: bytes, *, last: bool) -> bytes:
         """Nothing more is decoded, only looked at: what no JSON decoder takes must not become JSON by being cut out."""

@@ -10,7 +10,7 @@ from pathlib import Path
 #: A spool larger than this lives in a file.
 MEMORY_BYTES = 64 * 1024
 #: What one read hands on: large enough to spare system calls, small enough for a thousand at once.
-CHUNK_BYTES = 256 * 1024
+CHUNK_BYTES = 128 * 1024
 
 #: Names of this process's spools; what an earlier process left behind is gone before the first.
 _numbers = itertools.count()

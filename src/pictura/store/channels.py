@@ -62,7 +62,7 @@ def from_settings(
         region=settings.region,
         allow_private=settings.allow_private_network,
         relay=settings.results == "relay",
-        price_per_picture=usd(settings.price.per_picture) if settings.price and settings.price.per_picture else None,
+        price_per_picture=_price(settings),
         timeout_s=settings.timeout_s,
         enabled=settings.enabled,
         origin=origin,
@@ -141,9 +141,18 @@ def _models(listed: tuple[str, ...] | Mapping[str, str] | None) -> Mapping[str, 
     return dict.fromkeys(listed, "")
 
 
+def _price(settings: ChannelSettings) -> int | None:
+    if settings.price is None or not settings.price.per_picture:
+        return None
+    price = usd(settings.price.per_picture)
+    if price < 0:
+        raise BadRequest(f"channel {settings.name!r}: price.per_picture is below zero")
+    return price
+
+
 def _secrets(settings: ChannelSettings, variables: Mapping[str, str]) -> dict[str, str]:
     key = settings.api_key or variables.get(settings.api_key_env, "")
-    if settings.api_key_env and not key:
+    if settings.api_key_env and not key and settings.enabled:
         raise BadRequest(
             f"channel {settings.name!r}: the environment variable {settings.api_key_env} is not set; set it, or "
             "disable the channel"

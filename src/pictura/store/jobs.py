@@ -165,7 +165,7 @@ def resurrect(tx: Tx, job: Job, result: ImageResult, cost: int | None) -> ImageR
         if row[1]:
             ledger.take_back(tx, job.project_id, job.key_id, job.id, row[1])
         # Its hold was given back; take it again, as far as it is still there, so that settling is the same as ever.
-        job.hold = ledger.hold_again(tx, job.project_id, job.hold)
+        job.hold = ledger.hold_again(tx, job.project_id, job.key_id, job.hold)
     tx.run("UPDATE jobs SET finished_ms = NULL, hold = ?, epoch = ? WHERE id = ?", (job.hold, job.epoch, job.id))
     return succeed(tx, job, result, cost)
 
@@ -184,12 +184,12 @@ def resolve(tx: Tx, job_id: str, *, charge: bool) -> None:
 
 def take_over(tx: Tx, dead_worker: str, new_worker: str) -> list[Job]:
     """Make the open jobs of a worker that is gone the new one's; their epoch grows."""
-    tx.run(
-        "UPDATE jobs SET worker_id = ?, epoch = epoch + 1 WHERE worker_id = ? AND finished_ms IS NULL",
+    # Exactly those that change hands: the new worker has jobs of its own on their way.
+    taken = tx.all(
+        "UPDATE jobs SET worker_id = ?, epoch = epoch + 1 WHERE worker_id = ? AND finished_ms IS NULL RETURNING id",
         (new_worker, dead_worker),
     )
-    rows = tx.all(f"{_SELECT} WHERE worker_id = ? AND finished_ms IS NULL ORDER BY j.id", (new_worker,))
-    return [_job(row) for row in rows]
+    return [job for (job_id,) in sorted(taken) if (job := find(tx, job_id)) is not None]
 
 
 def find(tx: Tx, job_id: str) -> Job | None:
@@ -197,11 +197,11 @@ def find(tx: Tx, job_id: str) -> Job | None:
     return None if row is None else _job(row)
 
 
-def find_same(tx: Tx, project_id: str, request_hash: str, after_id: str) -> Job | None:
-    """The newest job of a project with the same request, among those made after `after_id`."""
+def find_same(tx: Tx, key: Key, request_hash: str, after_id: str) -> Job | None:
+    """The newest job of a key with the same request, among those made after `after_id`."""
     row = tx.one(
-        f"{_SELECT} WHERE j.project_id = ? AND j.id > ? AND request_hash = ? ORDER BY j.id DESC LIMIT 1",
-        (project_id, after_id, request_hash),
+        f"{_SELECT} WHERE j.project_id = ? AND j.id > ? AND request_hash = ? AND key_id = ? ORDER BY j.id DESC LIMIT 1",
+        (key.project.id, after_id, request_hash, key.id),
     )
     return None if row is None else _job(row)
 

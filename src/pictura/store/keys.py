@@ -67,6 +67,8 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
             here = ipaddress.ip_address(address)
         except ValueError:
             return False
+        # A socket that listens on IPv6 calls an IPv4 caller ::ffff:203.0.113.7.
+        here = getattr(here, "ipv4_mapped", None) or here
         return any(here in ipaddress.ip_network(network, strict=False) for network in self.networks)
 
 
@@ -224,10 +226,14 @@ def _insert(tx: Tx, key: Key, hashed: str) -> int:
     )
 
 
-def _update(tx: Tx, key: Key) -> int:
+def _update(tx: Tx, key: Key) -> None:
     values = _values(key)
-    return tx.run(
-        f"UPDATE keys SET {', '.join(f'{name} = ?' for name in values)} WHERE id = ?", (*values.values(), key.id)
+    tx.run(f"UPDATE keys SET {', '.join(f'{name} = ?' for name in values)} WHERE id = ?", (*values.values(), key.id))
+    # Holds of a key without a cap were not counted: its first cap begins with those of the jobs on their way.
+    tx.run(
+        "UPDATE keys SET cap_held = (SELECT coalesce(sum(hold), 0) FROM jobs WHERE jobs.project_id = keys.project_id "
+        "AND key_id = keys.id AND (finished_ms IS NULL OR state = 'uncertain')) WHERE id = ?",
+        (key.id,),
     )
 
 

@@ -63,25 +63,32 @@ class Share(msgspec.Struct, frozen=True):
 
 def hold(tx: Tx, key: Key, amount: int) -> None:
     """Set `amount` aside. Raises InsufficientBalance or CapReached, having written nothing."""
-    if key.cap is not None:
-        _check_cap(tx, key, amount)
+    if not amount:
+        return
+    period_ms = None if key.cap is None else _check_cap(tx, key, amount)
     if key.project.prepaid:
         changed = tx.run(
             "UPDATE projects SET held = held + ? WHERE id = ? AND balance - held >= ?", (amount, key.project.id, amount)
         )
         if not changed:
             raise _too_little(purse(tx, key.project.id).available, amount)
-    elif amount:
+    else:
         tx.run("UPDATE projects SET held = held + ? WHERE id = ?", (amount, key.project.id))
-    if key.cap is not None and amount:
-        tx.run("UPDATE keys SET cap_held = cap_held + ? WHERE id = ?", (amount, key.id))
+    if period_ms is not None:
+        tx.run(
+            "UPDATE keys SET cap_held = cap_held + ?, "
+            "cap_spent = CASE WHEN cap_started_ms < ? THEN 0 ELSE cap_spent END, "
+            "cap_started_ms = CASE WHEN cap_started_ms < ? THEN ? ELSE cap_started_ms END WHERE id = ?",
+            (amount, period_ms, period_ms, period_ms, key.id),
+        )
 
 
-def hold_again(tx: Tx, project_id: str, amount: int) -> int:
+def hold_again(tx: Tx, project_id: str, key_id: str, amount: int) -> int:
     """Set `amount` aside once more, or what a prepaid project still has of it. Gives what was held."""
     found = purse(tx, project_id)
     held = max(0, min(amount, found.available)) if found.prepaid else amount
     tx.run("UPDATE projects SET held = held + ? WHERE id = ?", (held, project_id))
+    tx.run("UPDATE keys SET cap_held = cap_held + ? WHERE id = ? AND cap IS NOT NULL", (held, key_id))
     return held
 
 
@@ -207,13 +214,13 @@ def _entered(tx: Tx, project_id: str, reference: str) -> int | None:
     return next((amount for amount, note in rows if note.endswith(ending)), None)
 
 
-def _check_cap(tx: Tx, key: Key, amount: int) -> None:
+def _check_cap(tx: Tx, key: Key, amount: int) -> int:
+    """When the cap's present period began. Raises CapReached."""
     assert key.cap is not None
     start = period_start_ms(key.cap_period, tx.now_ms())
     row = tx.one("SELECT cap_spent, cap_held, cap_started_ms FROM keys WHERE id = ?", (key.id,))
     spent, held, started = row if row is not None else (0, 0, 0)
-    fresh = started < start
-    left = key.cap - held - (0 if fresh else spent)
+    left = key.cap - held - (0 if started < start else spent)
     if left < amount:
         raise CapReached(
             f"this key may spend {show(key.cap)}{_per(key.cap_period)}; {show(max(0, left))} is left and this request "
@@ -221,8 +228,7 @@ def _check_cap(tx: Tx, key: Key, amount: int) -> None:
             needed=amount,
             available=max(0, left),
         )
-    if fresh:
-        tx.run("UPDATE keys SET cap_spent = 0, cap_started_ms = ? WHERE id = ?", (start, key.id))
+    return start
 
 
 def _per(period: Period) -> str:

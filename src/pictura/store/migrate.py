@@ -5,13 +5,21 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
+from pictura.core.errors import HouseError
+
 #: The newest revision in `migrations/versions`; a test compares.
 HEAD = "0001"
 
 
 def migrate(path: Path) -> None:
-    """Bring the SQLite file at `path` (made where missing) to HEAD."""
-    if _revision(path) != HEAD:
+    """Bring the SQLite file at `path` (made where missing) to HEAD. Raises HouseError where it is beyond that."""
+    found = _revision(path)
+    if found > HEAD:
+        raise HouseError(
+            f"this data folder was written by a newer Pictura (its tables are at {found}, this version knows {HEAD}); "
+            "start the newer one, or give --data another folder"
+        )
+    if found != HEAD:
         upgrade(f"sqlite:///{path}")
 
 

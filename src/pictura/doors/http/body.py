@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
 import msgspec
-from multipart import MultipartError, MultipartSegment, ParserLimitReached, PushMultipartParser, parse_options_header
 from starlette.types import Receive
 
 from pictura.core.errors import BadRequest, TooLarge, TooSlow, WrongMediaType
@@ -17,6 +16,7 @@ from pictura.core.request import Body, Upload, mark
 from pictura.dialects.base import Limits
 from pictura.infra.config import ServerSettings
 from pictura.infra.extract import Extractor, is_plain
+from pictura.infra.form import FormParser, parse_parameters
 from pictura.infra.spool import Spool
 
 #: Under these keys a bare base64 string is a picture too; a data URL is one under any key.
@@ -48,10 +48,12 @@ class Incoming:
 
     async def read(self, limits: Limits, picture_bytes: int, open_spool: Callable[[], Spool]) -> Body:
         """The whole body. Raises BadRequest and its kin, ClientGone."""
-        kind, options = parse_options_header(self._headers.get("content-type", "application/json"))
+        content_type = self._headers.get("content-type", "application/json")
+        kind = content_type.partition(";")[0].strip().lower()
         async with self._slot():
             if kind == "multipart/form-data":
-                return await self._form(options.get("boundary", ""), limits, picture_bytes, open_spool)
+                boundary = parse_parameters(content_type)[1].get("boundary", "")
+                return await self._form(boundary, limits, picture_bytes, open_spool)
             if kind == "application/json" or kind.endswith("+json"):
                 return await self._json(limits, picture_bytes, open_spool)
         raise WrongMediaType(
@@ -132,21 +134,12 @@ class Incoming:
         return Body(fields, uploads)
 
     async def _form(self, boundary: str, limits: Limits, picture_bytes: int, open_spool: Callable[[], Spool]) -> Body:
-        if not re.fullmatch(r"[\x20-\x7e]{1,200}", boundary):
-            raise BadRequest("the Content-Type multipart/form-data names no boundary")
         form = _Form(limits, picture_bytes, open_spool)
         try:
-            parser = PushMultipartParser(boundary, max_segment_count=2 * SPARE_PARTS)
+            parser = FormParser(boundary, form, part_cap=2 * SPARE_PARTS)
             async for chunk in self._chunks():
-                for event in parser.parse(chunk):
-                    form.take(event)
-            parser.close()
-        except ParserLimitReached:
-            close(form.body.uploads)
-            raise TooLarge(f"a form has at most {2 * SPARE_PARTS} parts, each with short headers") from None
-        except MultipartError as error:
-            close(form.body.uploads)
-            raise BadRequest(f"the form cannot be read: {error}") from None
+                parser.feed(chunk)
+            parser.finish()
         except BaseException:
             close(form.body.uploads)
             raise
@@ -166,23 +159,15 @@ class _Form:
         self._text: bytearray | None = None
         self._file: Spool | None = None
 
-    def take(self, event: MultipartSegment | bytearray | bytes | None) -> None:
-        if event is None:
-            self._end()
-        elif isinstance(event, bytes | bytearray):
-            self._data(event)
-        else:
-            self._begin(event)
-
-    def _begin(self, part: MultipartSegment) -> None:
-        self._name = part.name
-        if part.filename is None:
+    def begin(self, name: str, filename: str | None, content_type: str) -> None:
+        self._name = name
+        if filename is None:
             self._text = bytearray()
             return
         self._file = self._open_spool()
-        self.body.uploads.append(Upload(part.name, self._file, part.content_type or "", part.filename))
+        self.body.uploads.append(Upload(name, self._file, content_type, filename))
 
-    def _data(self, data: bytes | bytearray) -> None:
+    def data(self, data: memoryview) -> None:
         if self._file is not None:
             self._file.write(data)
             if self._file.size > self._picture_bytes:
@@ -196,7 +181,7 @@ class _Form:
                 raise TooLarge(f"the form's texts are longer than {self._limits.text_bytes:,} bytes together")
             self._text += data
 
-    def _end(self) -> None:
+    def end(self) -> None:
         if self._text is not None:
             try:
                 self._add(self._name, self._text.decode())
