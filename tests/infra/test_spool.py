@@ -88,12 +88,12 @@ def test_closing_leaves_nothing(spool: Spool, tmp_path: Path, size: int) -> None
         spool.write(b"x")
 
 
-@pytest.mark.parametrize("durable", [True, False])
 @pytest.mark.parametrize("size", SIZES)
-def test_what_was_taken_stays_where_it_was_taken_to(spool: Spool, tmp_path: Path, size: int, durable: bool) -> None:
-    target = tmp_path / "kept" / "2026-11-20" / "picture.png"
+def test_what_was_taken_stays_where_it_was_taken_to(spool: Spool, tmp_path: Path, size: int) -> None:
+    target = tmp_path / "kept" / "picture.png"
+    target.parent.mkdir()
     spool.write(BIG[:size])
-    spool.take(target, durable=durable)
+    spool.take(target)
     assert target.read_bytes() == BIG[:size]
     assert spool.path == target
     assert spool.read() == BIG[:size]
@@ -109,14 +109,14 @@ def test_a_taken_file_takes_the_place_of_an_older_one(spool: Spool, tmp_path: Pa
     assert target.read_bytes() == b"newer"
 
 
-def test_what_is_durable_was_synced(spool: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    synced: list[int] = []
-    monkeypatch.setattr(os, "fsync", synced.append)
+def test_the_sync_is_of_the_file_that_was_taken(spool: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[str] = []
+    monkeypatch.setattr(os, "fsync", lambda handle: synced.append(os.readlink(f"/proc/self/fd/{handle}")))
     spool.write(b"x")
-    spool.take(tmp_path / "one", durable=False)
+    spool.take(tmp_path / "one")
     assert not synced
-    spool.take(tmp_path / "two")
-    assert synced
+    spool.sync()
+    assert synced == [str(tmp_path / "one")]
 
 
 def test_spools_do_not_meet(tmp_path: Path) -> None:

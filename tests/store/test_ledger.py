@@ -15,7 +15,7 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multiple, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from pictura.core import ids
 from pictura.core.errors import BadRequest, CapReached, HouseError, InsufficientBalance, NotFound
@@ -326,8 +326,6 @@ OVER = [JobState.FAILED, JobState.CANCELLED, JobState.EXPIRED, JobState.UNCERTAI
 class Money(RuleBasedStateMachine):
     """Workers that settle, die, wake up and write too late; operators that deposit, decide and change caps."""
 
-    hands = Bundle("hands")
-
     def __init__(self, migrated: Path) -> None:
         super().__init__()
         self.runner = asyncio.Runner()
@@ -336,6 +334,9 @@ class Money(RuleBasedStateMachine):
         self.now_ms = NOON
         self.workers = 1
         self.known: dict[str, Known] = {}
+        #: Every job as some worker has it in memory, the dead ones' as well.
+        self.hands: list[Job] = []
+        self.ticks = 0
         self.open()
         self.runner.run(make_project(self.database, Project("postpaid", "Postpaid")))
         self.runner.run(make_project(self.database, Project("prepaid", "Prepaid", prepaid=True)))
@@ -347,6 +348,7 @@ class Money(RuleBasedStateMachine):
                 "capped": Key(id="", name="", project=Project("prepaid", "", prepaid=True), cap=300, cap_period="day"),
             }.items()
         }
+        self.deposit(500)
 
     def open(self) -> None:
         self.database = SqliteDatabase(self.folder / "pictura.db")
@@ -392,8 +394,8 @@ class Money(RuleBasedStateMachine):
         self.keys["capped"] = msgspec.structs.replace(self.keys["capped"], cap=cap, cap_period=period)
         self.runner.run(self.ring.change(self.keys["capped"]))
 
-    @rule(target=hands, name=st.sampled_from(["postpaid", "prepaid", "capped"]), amount=amounts)
-    def submit(self, name: str, amount: int) -> Job | None:
+    @rule(name=st.sampled_from(["postpaid", "prepaid", "capped"]), amount=amounts)
+    def submit(self, name: str, amount: int) -> None:
         key = self.keys[name]
         job = new_job(key, amount, f"wrk_{self.workers}")
         free = self.database.read(lambda tx: ledger.purse(tx, key.project.id)).available
@@ -401,15 +403,15 @@ class Money(RuleBasedStateMachine):
             self.write(lambda tx: jobs.create(tx, job, key, []))
         except CapReached:
             assert key.cap is not None
-            return job
+            return
         except InsufficientBalance:
             assert key.project.prepaid
             assert free < amount
-            return job
+            return
         assert free >= amount or not key.project.prepaid or not amount
         self.known[job.id] = Known(key.project.prepaid)
+        self.hands.append(job)
         self._cap_is_kept(key, amount)
-        return job
 
     def _cap_is_kept(self, key: Key, amount: int) -> None:
         if key.cap is None or not amount:
@@ -419,11 +421,18 @@ class Money(RuleBasedStateMachine):
         assert sum(row) <= key.cap
 
     def ours(self, job: Job) -> bool:
-        known = self.known.get(job.id)
-        return known is not None and known.open and known.epoch == job.epoch
+        return self.known[job.id].open and self.known[job.id].epoch == job.epoch
 
-    @rule(job=hands)
-    def save_a_task(self, job: Job) -> None:
+    def pick(self, data: st.DataObject, likely: Callable[[Job], bool]) -> Job:
+        """Mostly a job with which this can be done, now and then any."""
+        jobs = [job for job in self.hands if likely(job)]
+        return data.draw(st.sampled_from(jobs if jobs and data.draw(st.integers(0, 4)) else self.hands))
+
+    @precondition(lambda self: self.hands)
+    @rule(data=st.data())
+    def save_a_task(self, data: st.DataObject) -> None:
+        job = self.pick(data, self.ours)
+
         def work(tx: Tx) -> None:
             jobs.begin_attempt(tx, job, Attempt(number=self.tick(), part=0, pictures=1, channel="a", client_id="t"))
             jobs.save_pending(tx, job, self.ticks, "{}")
@@ -431,47 +440,55 @@ class Money(RuleBasedStateMachine):
         if self.attempt(work, expected=self.ours(job)):
             self.known[job.id].state = JobState.WAITING
 
-    ticks = 0
-
     def tick(self) -> int:
         self.ticks += 1
         return self.ticks
 
-    @rule(job=hands, cost=st.none() | amounts | st.just(-1))
-    def succeed(self, job: Job, cost: int | None) -> None:
+    @precondition(lambda self: self.hands)
+    @rule(data=st.data(), cost=st.none() | amounts | st.just(-1))
+    def succeed(self, data: st.DataObject, cost: int | None) -> None:
         """-1: exactly the hold."""
+        job = self.pick(data, self.ours)
         real = job.hold if cost == -1 else cost
         if self.attempt(lambda tx: jobs.succeed(tx, job, result(job), real), expected=self.ours(job)):
             self.known[job.id].state = JobState.SUCCEEDED
             self.known[job.id].cost = real
 
-    @rule(job=hands, state=st.sampled_from(OVER))
-    def end(self, job: Job, state: JobState) -> None:
+    @precondition(lambda self: self.hands)
+    @rule(data=st.data(), state=st.sampled_from(OVER))
+    def end(self, data: st.DataObject, state: JobState) -> None:
+        job = self.pick(data, self.ours)
         expected = self.ours(job)
         if self.attempt(lambda tx: jobs.end(tx, job, state, HouseError("no")), expected=expected):
             self.known[job.id].state = state
 
-    @rule(job=hands, cost=st.none() | amounts)
-    def come_late(self, job: Job, cost: int | None) -> None:
-        known = self.known.get(job.id)
-        expected = known is not None and known.state in (JobState.FAILED, JobState.UNCERTAIN)
+    def is_over(self, job: Job) -> bool:
+        return self.known[job.id].state in (JobState.FAILED, JobState.UNCERTAIN)
+
+    @precondition(lambda self: self.hands)
+    @rule(data=st.data(), cost=st.none() | amounts)
+    def come_late(self, data: st.DataObject, cost: int | None) -> None:
+        job = self.pick(data, self.is_over)
+        expected = self.is_over(job)
         if self.attempt(lambda tx: jobs.resurrect(tx, job, result(job), cost), expected=expected):
             self.known[job.id].state = JobState.SUCCEEDED
             self.known[job.id].cost = cost
 
-    @rule(job=hands, charge=st.booleans())
-    def decide(self, job: Job, charge: bool) -> None:
-        known = self.known.get(job.id)
+    @precondition(lambda self: self.hands)
+    @rule(data=st.data(), charge=st.booleans())
+    def decide(self, data: st.DataObject, charge: bool) -> None:
+        job = self.pick(data, self.is_over)
+        known = self.known[job.id]
         try:
             self.write(lambda tx: jobs.resolve(tx, job.id, charge=charge))
-        except (BadRequest, NotFound):
-            assert known is None or known.state is not JobState.UNCERTAIN
+        except BadRequest:
+            assert known.state is not JobState.UNCERTAIN
             return
-        assert known is not None and known.state is JobState.UNCERTAIN
+        assert known.state is JobState.UNCERTAIN
         known.state = JobState.FAILED
 
-    @rule(target=hands, crash=st.booleans())
-    def take_over(self, crash: bool) -> object:
+    @rule(crash=st.booleans())
+    def take_over(self, crash: bool) -> None:
         """Another worker goes on; the hands of the dead one may still move."""
         if crash:
             self.runner.run(self.database.close())
@@ -482,7 +499,7 @@ class Money(RuleBasedStateMachine):
         for job in taken:
             self.known[job.id].epoch += 1
             assert job.epoch == self.known[job.id].epoch
-        return multiple(*taken)
+        self.hands += taken
 
     # -- what is always true --
 
@@ -543,6 +560,6 @@ def test_money_adds_up_whatever_happens(migrated: Path) -> None:
     run_state_machine_as_test(  # type: ignore[no-untyped-call]
         partial(Money, migrated),
         settings=settings(
-            max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=150, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )

@@ -95,6 +95,7 @@ async def _open(stack: AsyncExitStack, folder: Path, settings: Settings, environ
     keys = KeyRing(database, vault)
     keys.load()
     blobs = open_blobs(settings.storage.url, folder)
+    stack.callback(blobs.close)
 
     sandbox_key = new_key(PREFIX["test"])
     sandbox = Sandbox(accepts=lambda text: secrets.compare_digest(text.encode(), sandbox_key.encode()))

@@ -192,6 +192,10 @@ def _fitted(request: ImageRequest, card: ModelCard) -> _Fitted:
     for name in sorted(request.adjustable - {"size"}):
         if name in params and name not in card.params and not capability.neutral(params[name]):
             adjusted.append(f"{name}={params.pop(name)}→none")
+    for name in ("safety_identifier", "user"):
+        if request.user and name in card.params:
+            params[name] = request.user
+            break
     passed, ignored = _extras(request, card)
     _check_format(request, card)
     whole = msgspec.structs.replace(request, params={**params, **passed}, extra={})

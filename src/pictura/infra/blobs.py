@@ -10,11 +10,15 @@ import os
 import re
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
 
 from pictura.core.errors import BadRequest, NotFound
 from pictura.infra.spool import CHUNK_BYTES, Spool
+
+#: Files made durable at a time; a disk sorts a few by itself.
+SYNCS = 8
 
 _KEY = re.compile(r"[a-z]+/[0-9-]{10}/[A-Za-z0-9_-]{1,80}(\.[a-z0-9]{1,5})?")
 
@@ -76,17 +80,25 @@ class LocalBlobs:
         self._root = root
         self._spools = root / "tmp"
         self._spools.mkdir(parents=True, exist_ok=True)
+        self._folders: set[Path] = set()
+        self._syncing = ThreadPoolExecutor(SYNCS, "sync")
         for left_over in self._spools.iterdir():
             left_over.unlink(missing_ok=True)
 
     def spool(self) -> Spool:
         return Spool(self._spools)
 
+    def close(self) -> None:
+        self._syncing.shutdown()
+
     async def put(self, key: str, spool: Spool, *, durable: bool = True) -> None:
+        path = self._path(key)
+        if path.parent not in self._folders:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._folders.add(path.parent)
+        spool.take(path)
         if durable:
-            await asyncio.to_thread(spool.take, self._path(key))
-        else:
-            spool.take(self._path(key), durable=False)
+            await asyncio.get_running_loop().run_in_executor(self._syncing, spool.sync)
 
     def open(self, key: str) -> StoredBlob:
         try:

@@ -19,7 +19,7 @@ _numbers = itertools.count()
 class Spool:
     """Write, then read as often as you like, then `close` (which removes the file, unless it was taken).
 
-    Not safe for two writers at once. Writes go to the page cache; nothing is durable before `take`.
+    Not safe for two writers at once. Writes go to the page cache; nothing is durable before `sync`.
     """
 
     __slots__ = ("_file", "_folder", "_memory", "_path", "media_type", "size")
@@ -64,22 +64,24 @@ class Spool:
         for offset in range(0, self.size, size):
             yield self.read(offset, size)
 
-    def take(self, target: Path, *, durable: bool = True) -> None:
-        """Move the bytes to `target`; the spool then reads from there. `durable`: they outlive a power cut, too.
-
-        The rename comes first: a sync of the file then makes its new name durable as well (ext4, XFS and btrfs log
-        both together), and a second sync, of the folder, is spared. A power cut in between may leave a torn file, so
-        whoever finds a file that nothing speaks of checks that it is whole.
-        """
-        target.parent.mkdir(parents=True, exist_ok=True)
+    def take(self, target: Path) -> None:
+        """Move the bytes to `target`, in a folder that exists; the spool then reads from there."""
         if self._memory is not None:
             self._spill()
-        assert self._file is not None and self._path is not None
+        assert self._path is not None
         self._path.rename(target)
-        if durable:
-            os.fsync(self._file)
         self._path = target
         self._folder = Path()
+
+    def sync(self) -> None:
+        """Return when the bytes outlive a power cut. Blocks; for a thread.
+
+        After `take`, not before: the sync then makes the new name durable as well (ext4, XFS and btrfs log both
+        together), and a second sync, of the folder, is spared. A power cut in between may leave a torn file, so
+        whoever finds a file that nothing speaks of checks that it is whole.
+        """
+        assert self._file is not None
+        os.fsync(self._file)
 
     def close(self) -> None:
         """Forget the bytes. A taken file stays where it was taken to."""

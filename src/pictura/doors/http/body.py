@@ -45,6 +45,7 @@ class Incoming:
         self._settings = settings
         self._slots = slots
         self._ended = headers.get("content-length") == "0" and "transfer-encoding" not in headers
+        self._pieces = 0
 
     async def read(self, limits: Limits, picture_bytes: int, open_spool: Callable[[], Spool]) -> Body:
         """The whole body. Raises BadRequest and its kin, ClientGone."""
@@ -98,6 +99,7 @@ class Incoming:
         if message["type"] == "http.disconnect":
             raise ClientGone
         self._ended = not message.get("more_body", False)
+        self._pieces += 1
         chunk: bytes = message.get("body", b"")
         return chunk
 
@@ -119,13 +121,15 @@ class Incoming:
             picture_cap=picture_bytes,
             picture_count_cap=SPARE_PARTS,
         )
-        first = True
+        plain: bytes | None = None
         try:
             async for chunk in self._chunks():
-                if first and self._ended and _is_plain(chunk, limits):
-                    return Body(_object(chunk))
-                extractor.feed(chunk)
-                first = False
+                if self._ended and self._pieces == 1 and _is_plain(chunk, limits):
+                    plain = chunk
+                else:
+                    extractor.feed(chunk)
+            if plain is not None:
+                return Body(_object(plain))
             fields = _object(extractor.finish())
         except BaseException:
             extractor.close()
