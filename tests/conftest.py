@@ -126,7 +126,7 @@ class Call(msgspec.Struct):
 
 
 class Scripted(CancellingProvider):
-    """Plays its script, a step for every start and check; an empty script draws at once. Remembers what it was asked."""
+    """Plays its script, a step for every start and check, and remembers them; an empty script draws at once."""
 
     name = "scripted"
     base_url = "http://127.0.0.1:9"

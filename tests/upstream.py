@@ -29,10 +29,10 @@ KEY = "sk-upstream-0123456789abcdef"
 
 
 @lru_cache(maxsize=64)
-def picture(width: int = 64, height: int = 64, format: str = "png") -> bytes:
+def picture(width: int = 64, height: int = 64, format: str = "png", mode: str = "RGB") -> bytes:
     """An encoded picture of one colour: some kilobytes at most."""
     encoded = io.BytesIO()
-    Image.new("RGB", (width, height), "teal").save(encoded, format)
+    Image.new(mode, (width, height), "teal").save(encoded, format)
     return encoded.getvalue()
 
 
@@ -285,9 +285,9 @@ def data(*entries: Mapping[str, object]) -> Behaviour:
     return reply(200, msgspec.json.encode({"created": 1, "data": list(entries)}))
 
 
-def bytes_of(encoded: bytes) -> Behaviour:
-    """An answer whose picture is `encoded`, whatever that is."""
-    return data({"b64_json": base64.b64encode(encoded).decode()})
+def data_with(encoded: bytes, **more: object) -> Behaviour:
+    """An answer whose picture is `encoded`, whatever that is, and what it says about it."""
+    return data({"b64_json": base64.b64encode(encoded).decode(), **more})
 
 
 async def reset_before_reading(exchange: Exchange) -> None:

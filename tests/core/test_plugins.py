@@ -115,8 +115,9 @@ def test_a_strangers_broken_class_is_reported_and_skipped(write: Write, module: 
     ("package", "kind", "one"),
     [("pictura.providers", Provider, "openai"), ("pictura.dialects", Dialect, "openai")],
 )
-def test_our_own_are_all_sound(package: str, kind: type, one: str) -> None:
+def test_our_own_are_all_sound(package: str, kind: type[object], one: str) -> None:
+    classes: dict[str, type[object]]
     classes, broken = discover(package, package, kind)
     assert not broken
-    assert one in classes
-    assert all(cls() for cls in classes.values())
+    assert isinstance(classes[one](), kind)
+    assert all(isinstance(cls(), kind) for cls in classes.values())

@@ -147,6 +147,9 @@ class Door:
     ) -> Answer:
         """One request. `path` may be a whole URL, as pictures have it."""
         shown = {"Authorization": f"Bearer {key}"} if key else {}
+        if isinstance(body, bytes) and len(body) > 1_000_000:
+            shown["Content-Length"] = str(len(body))
+            body = _in_pieces(body)
         url = path if "://" in path else self.url + path
         async with self.http.request(
             method, url, data=body, headers={**shown, **(headers or {})}, allow_redirects=False
@@ -283,6 +286,11 @@ def form(texts: Mapping[str, str], files: Sequence[File] = ()) -> tuple[str, byt
         parts.append(head.encode() + data)
     body = b"".join(b"--%b\r\n%b\r\n" % (boundary.encode(), part) for part in parts)
     return f"multipart/form-data; boundary={boundary}", body + f"--{boundary}--\r\n".encode()
+
+
+async def _in_pieces(body: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(body), 1_000_000):
+        yield body[start : start + 1_000_000]
 
 
 def png_file(name: str, data: bytes, filename: str = "a.png") -> File:

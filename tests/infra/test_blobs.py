@@ -28,6 +28,14 @@ async def put(blobs: LocalBlobs, key: str, data: bytes = b"x", *, durable: bool 
     spool.close()
 
 
+def files(folder: Path) -> list[str]:
+    return [path.name for path in folder.rglob("*") if path.is_file()]
+
+
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
 @pytest.mark.parametrize("durable", [True, False])
 @pytest.mark.parametrize("data", [b"", b"x", BIG])
 async def test_what_was_put_is_read(blobs: LocalBlobs, data: bytes, durable: bool) -> None:
@@ -44,10 +52,10 @@ async def test_what_was_put_is_read(blobs: LocalBlobs, data: bytes, durable: boo
 
 async def test_a_blob_holds_no_file_open(blobs: LocalBlobs) -> None:
     await put(blobs, f"{DAY}/job-0-0.png", BIG)
-    before = len(os.listdir("/proc/self/fd"))
+    before = open_files()
     opened = [blobs.open(f"{DAY}/job-0-0.png") for _ in range(20)]
     assert all(blob.read(0, 1) == b"\0" for blob in opened)
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert open_files() == before
 
 
 async def test_what_was_deleted_is_not_found(blobs: LocalBlobs) -> None:
@@ -114,7 +122,7 @@ async def test_what_an_earlier_process_left_half_written_is_gone(tmp_path: Path)
     spool.write(BIG)
     await put(earlier, f"{DAY}/job-0-0.png")
     LocalBlobs(tmp_path)
-    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["job-0-0.png"]
+    assert files(tmp_path) == ["job-0-0.png"]
     spool.close()
 
 
@@ -122,7 +130,7 @@ async def test_a_spool_that_was_not_put_leaves_nothing(blobs: LocalBlobs, tmp_pa
     spool = blobs.spool()
     spool.write(BIG)
     spool.close()
-    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert not files(tmp_path)
 
 
 async def test_cooling_changes_nothing(blobs: LocalBlobs) -> None:

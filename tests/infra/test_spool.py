@@ -31,7 +31,7 @@ def files(folder: Path) -> list[str]:
 
 def open_files() -> int:
     gc.collect()
-    return len(os.listdir("/proc/self/fd"))
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -111,7 +111,7 @@ def test_a_taken_file_takes_the_place_of_an_older_one(spool: Spool, tmp_path: Pa
 
 def test_the_sync_is_of_the_file_that_was_taken(spool: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[str] = []
-    monkeypatch.setattr(os, "fsync", lambda handle: synced.append(os.readlink(f"/proc/self/fd/{handle}")))
+    monkeypatch.setattr(os, "fsync", lambda handle: synced.append(str(Path(f"/proc/self/fd/{handle}").readlink())))
     spool.write(b"x")
     spool.take(tmp_path / "one")
     assert not synced

@@ -96,35 +96,17 @@ async def _open(stack: AsyncExitStack, folder: Path, settings: Settings, environ
     keys.load()
     blobs = open_blobs(settings.storage.url, folder)
     stack.callback(blobs.close)
-
-    sandbox_key = new_key(PREFIX["test"])
-    sandbox = Sandbox(accepts=lambda text: secrets.compare_digest(text.encode(), sandbox_key.encode()))
-    sandbox_address = await sandbox.start()
-    stack.push_async_callback(sandbox.close)
+    links = Links(vault, settings)
 
     providers, dialects, broken = _plugins()
     channels = _channels(database, vault, settings, environment, providers)
-    for name, provider in providers.items():
-        channels.add(_sandbox_channel(name, provider, sandbox_address, sandbox_key))
-    catalog = Catalog(settings.aliases)
-    for name, provider in providers.items():
-        catalog.add(name, provider.MODELS)
-
-    http = Client(open_spool=blobs.spool, transfers=asyncio.Semaphore(settings.server.transfers))
-    stack.push_async_callback(http.close)
-    fetcher = Fetcher(
-        open_spool=blobs.spool,
-        transfers=asyncio.Semaphore(settings.server.transfers),
-        allow=environment.fetch_allow,
-    )
-    stack.push_async_callback(fetcher.close)
-    imaging = Imaging()
-    stack.callback(imaging.close)
-
-    links = Links(vault, settings)
+    sandbox_address = await _open_sandbox(stack, channels, providers)
+    catalog = _catalog(settings, providers)
     health = Health(_Notices(database).write)
     planner = Planner(catalog, providers, channels, health)
+
     worker_id = ids.new("wrk")
+    http, fetcher, imaging = _hands(stack, settings, environment, blobs)
     tools = Tools(
         database=database,
         planner=planner,
@@ -159,6 +141,38 @@ async def _open(stack: AsyncExitStack, folder: Path, settings: Settings, environ
         first_keys=first_keys,
         sandbox_address=sandbox_address,
     )
+
+
+def _hands(
+    stack: AsyncExitStack, settings: Settings, environment: Environment, blobs: LocalBlobs
+) -> tuple[Client, Fetcher, Imaging]:
+    """What reaches out and what converts. Paid answers and strangers' pictures wait for slots of their own."""
+    transfers = settings.server.transfers
+    http = Client(open_spool=blobs.spool, transfers=asyncio.Semaphore(transfers))
+    stack.push_async_callback(http.close)
+    fetcher = Fetcher(open_spool=blobs.spool, transfers=asyncio.Semaphore(transfers), allow=environment.fetch_allow)
+    stack.push_async_callback(fetcher.close)
+    imaging = Imaging()
+    stack.callback(imaging.close)
+    return http, fetcher, imaging
+
+
+async def _open_sandbox(stack: AsyncExitStack, channels: ChannelBook, providers: Mapping[str, Provider]) -> str:
+    """Start the simulators, with a channel to each that only this process can open. Gives their address."""
+    key = new_key(PREFIX["test"])
+    sandbox = Sandbox(accepts=lambda text: secrets.compare_digest(text.encode(), key.encode()))
+    address = await sandbox.start()
+    stack.push_async_callback(sandbox.close)
+    for name, provider in providers.items():
+        channels.add(_sandbox_channel(name, provider, address, key))
+    return address
+
+
+def _catalog(settings: Settings, providers: Mapping[str, Provider]) -> Catalog:
+    catalog = Catalog(settings.aliases)
+    for name, provider in providers.items():
+        catalog.add(name, provider.MODELS)
+    return catalog
 
 
 class _Notices:

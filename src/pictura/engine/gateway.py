@@ -185,7 +185,7 @@ class Gateway:
     async def _commit(
         self, draft: Draft, plan: Plan, inputs: Inputs, job_id: str, request_hash: str
     ) -> tuple[Job, list[Attempt]]:
-        ephemeral = draft.request.delivery == "b64_ephemeral"
+        ephemeral = _is_ephemeral(draft.request)
         kept = _forgotten(plan.request) if ephemeral else await self._intake.keep(job_id, plan.request, inputs)
         job = Job(
             id=job_id,
@@ -196,7 +196,7 @@ class Gateway:
             dialect=draft.dialect,
             model=plan.card.id,
             request=kept,
-            request_hash=request_hash,
+            request_hash="" if ephemeral else request_hash,
             hold=plan.hold,
             sandbox=plan.sandbox,
             created_ms=time.time_ns() // 1_000_000,
@@ -243,16 +243,18 @@ class Gateway:
             await self._end(run, self._end_state(error), error)
             raise error
         result, cost = _assembled(run.job, plan, came, errors)
+        kept = _forgotten_result(result) if _is_ephemeral(plan.request) else result
 
         def write(tx: Tx) -> ImageResult:
-            settled = jobs.succeed(tx, run.job, result, cost)
+            settled = jobs.succeed(tx, run.job, kept, cost)
             note_ended(tx, run.job.id, run.ended)
             return settled
 
         try:
-            return await self._database.write(write)
+            settled = await self._database.write(write)
         except Superseded:
-            return await self._database.write(lambda tx: jobs.resurrect(tx, run.job, result, cost))
+            settled = await self._database.write(lambda tx: jobs.resurrect(tx, run.job, kept, cost))
+        return msgspec.structs.replace(result, cost=settled.cost)
 
     def _end_state(self, error: PicturaError) -> JobState:
         if isinstance(error, TimedOut):
@@ -287,9 +289,19 @@ class Gateway:
         return handle
 
 
+def _is_ephemeral(request: ImageRequest) -> bool:
+    return request.delivery == "b64_ephemeral"
+
+
 def _forgotten(request: ImageRequest) -> ImageRequest:
     """What a job may remember of a request that wants to be forgotten."""
     return msgspec.structs.replace(request, prompt="", images=(), mask=None, user="")
+
+
+def _forgotten_result(result: ImageResult) -> ImageResult:
+    """… and of what came: how many pictures, and what they cost."""
+    pictures = tuple(Delivered(width=p.width, height=p.height) for p in result.pictures)
+    return msgspec.structs.replace(result, pictures=pictures, texts=())
 
 
 def _assembled(

@@ -18,7 +18,7 @@ _TEST = ModelCard(
     sizes=FreePixels(min_edge=16, max_edge=4096, default="1024x1024"),
     max_n=10,
     inputs=Inputs(count=16, max_bytes=50_000_000),
-    mask=Mask(max_bytes=50_000_000),
+    mask=Mask(formats=("png", "webp"), max_bytes=50_000_000),
     outputs=("png", "jpeg", "webp"),
     transparent=True,
     params={

@@ -32,7 +32,8 @@ class Catalog:
         for card in cards:
             listing = Listing(card, provider)
             self._listings.append(listing)
-            self._by_native.setdefault(card.native.lower(), listing)
+            if card.native:
+                self._by_native.setdefault(card.native.lower(), listing)
             for name in (card.id, *card.aliases):
                 known = self._by_name.setdefault(name.lower(), listing)
                 if known is not listing:

@@ -34,9 +34,10 @@ _COMMANDS = {
     "channels": "Accounts at providers: list, add, remove.",
     "balance": "A project's money: show, deposit.",
     "jobs": "What was asked for and what came of it: list, show, cancel, resolve.",
-    "doctor": """Look at every part of a running gateway and say what to do. Exit code 1 where something is broken.
+    "doctor": """Look at every part of a running gateway and say what to do.
 
-    Nothing that costs money is done: the sandbox draws one small picture, channels are only dialled.
+    The exit code is 1 where something is broken. Nothing that costs money is done: the sandbox draws one small
+    picture, channels are only dialled.
     """,
 }
 _MODULES = {"generate": "draw", "edit": "draw"}

@@ -15,7 +15,7 @@ from urllib.parse import quote, urlencode, urlsplit
 import msgspec
 
 from pictura import __version__
-from pictura.core.errors import BadRequest, HouseError, NotSent, PicturaError
+from pictura.core.errors import BadRequest, HouseError, Lost, NotSent, PicturaError
 from pictura.core.media import Media, sniff
 from pictura.doors.links import FILES
 
@@ -178,7 +178,7 @@ def _open(
     except urllib.error.URLError as error:
         raise NotSent(f"no answer from {host}: {_why(error.reason)}") from None
     except (OSError, http.client.HTTPException) as error:
-        raise HouseError(f"{host} broke off: {_why(error)}") from None
+        raise Lost(f"{host} broke off: {_why(error)}") from None
 
 
 def _why(reason: object) -> str:

@@ -11,7 +11,7 @@ from typing import Annotated
 import msgspec
 from cyclopts import Parameter
 
-from pictura.core.errors import BadRequest, NotSent
+from pictura.core.errors import BadRequest, HouseError, NotSent, UpstreamError
 from pictura.core.media import Media, normalise_format
 from pictura.core.money import show, usd
 from pictura.doors.cli.client import Body, Client, Drawn, json_body
@@ -125,8 +125,14 @@ def fields(prompt: str, wish: Wish) -> dict[str, object]:
 
 
 def save(client: Client, drawn: Drawn, names: Sequence[Path]) -> list[tuple[Path, Media]]:
-    """Every picture into its file."""
-    return [(name, client.save(url, name)) for url, name in zip(drawn.urls, names, strict=True)]
+    """Every picture into its file. Raises HouseError that says where one that was drawn can still be had."""
+    saved = []
+    for url, name in zip(drawn.urls, names, strict=True):
+        try:
+            saved.append((name, client.save(url, name)))
+        except UpstreamError as error:
+            raise HouseError(f"{error.message}; the picture is drawn and kept: {url}") from None
+    return saved
 
 
 def describe(file: Path, media: Media) -> str:

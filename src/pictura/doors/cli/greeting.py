@@ -26,7 +26,7 @@ class Greeting:
         self._variables = variables
         self._first = house.first_keys
         self._channels = [record.name for record in house.channels.all() if not record.sandbox and record.enabled]
-        self._entry = self._remember()
+        self._entry, self._written = self._remember()
 
     def say(self) -> None:
         """On standard output, at once: somebody, or a script, waits for it."""
@@ -53,11 +53,11 @@ class Greeting:
         given = self._variables
         admin = "the one in PICTURA_ADMIN_KEY" if given.admin_key else self._first.admin
         test = "the one in PICTURA_TEST_KEY" if given.test_key else self._first.test
-        made = not (given.admin_key and given.test_key)
+        kept = f"; the command line finds them in {profile.path()}" if self._written else ": keep them now"
         return [
             f"  Admin key  {admin}",
             f"  Test key   {test}",
-            *([f"  Shown this once; the command line finds them in {profile.path()}"] if made else []),
+            *([] if given.admin_key and given.test_key else [f"  Shown this once{kept}"]),
             "",
             "Try it:",
             f"  {_curl(self._url, '$PICTURA_TEST_KEY' if given.test_key else self._first.test)}",
@@ -67,12 +67,10 @@ class Greeting:
     def _where_keys_are(self) -> str:
         if self._entry.admin_key or self._entry.test_key:
             return f"in {profile.path()}, since the first start"
-        if self._variables.admin_key:
-            return "as at the first start, from PICTURA_ADMIN_KEY and PICTURA_TEST_KEY"
-        return f"shown at the first start; {profile.path()} of this user does not hold them"
+        return f"those of the first start; {profile.path()} of this user does not hold them"
 
-    def _remember(self) -> Entry:
-        """In the profile, where the command line finds this gateway. A key that was given is not written down."""
+    def _remember(self) -> tuple[Entry, bool]:
+        """Into the profile, where the command line finds this gateway. A key that was given is not written down."""
         new = Entry(
             self._url,
             str(self._data.resolve()),
@@ -80,10 +78,10 @@ class Greeting:
             test_key="" if self._variables.test_key else self._first.test,
         )
         try:
-            return profile.remember(new, first=bool(self._first.admin))
+            return profile.remember(new, first=bool(self._first.admin)), True
         except (PicturaError, OSError) as error:
-            print(f"the profile could not be written, so keep the keys yourself: {error}", file=sys.stderr)
-            return new
+            print(f"{profile.path()} could not be written: {error}", file=sys.stderr)
+            return new, False
 
 
 _NO_CHANNELS = (
@@ -115,5 +113,7 @@ def _command() -> str:
 
 def _docs() -> str:
     folder = Path(pictura.__file__).parents[2] / "docs"
-    where = f"{folder} and " if folder.is_dir() else ""
-    return f"Docs: {where}{_command()} --help"
+    if not folder.is_dir():
+        return f"Docs: {_command()} --help"
+    near = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
+    return f"Docs: {near}/ and {_command()} --help"

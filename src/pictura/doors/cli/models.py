@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from pictura.core.model import ModelCard
+from pictura.core.model import Choice, ModelCard
 from pictura.core.money import show
-from pictura.core.price import Free, PerMegapixel, PerPicture, PerToken, Price, PriceList
-from pictura.core.size import FreePixels, ListedPixels, OwnSize, Shapes, Sizes
+from pictura.core.price import Free, Order, PriceList, bill
+from pictura.core.size import FreePixels, ListedPixels, OwnSize, Shapes, Size, Sizes
 from pictura.doors.cli.reach import ANYWHERE, Reach
 from pictura.doors.cli.tables import as_json, table
 from pictura.doors.desk.shapes import ModelShown, Page
+
+_SQUARE = Size(width=1024, height=1024)
 
 
 def models(filter: str = "", /, *, json: bool = False, reach: Reach = ANYWHERE) -> None:
@@ -36,7 +38,7 @@ def _row(model: ModelShown) -> tuple[str, ...]:
         model.provider,
         " ".join(card.modes),
         sizes(card.sizes),
-        price(card.price),
+        price(card),
         _status(card),
         " ".join(model.channels) or "sandbox only",
     )
@@ -53,19 +55,18 @@ def sizes(rule: Sizes) -> str:
     return _free(rule)
 
 
-def price(of: Price | None) -> str:
-    """What a picture costs, in a few words."""
+def price(card: ModelCard) -> str:
+    """What a picture costs; where that depends on its quality, from the cheapest to the dearest of 1024x1024."""
+    of = card.price
     if of is None:
         return "not known"
     if isinstance(of, Free):
         return "free"
-    if isinstance(of, PerPicture):
-        return show(of.amount)
     if isinstance(of, PriceList):
         return _range([row.amount for row in of.rows])
-    if isinstance(of, PerMegapixel):
-        return f"{show(of.first)} the first megapixel, {show(of.further)} each further one"
-    return _tokens(of)
+    quality = card.params.get("quality")
+    words = [word for word in quality.values if word != "auto"] if isinstance(quality, Choice) else [""]
+    return _range([bill(of, Order(sizes=(_SQUARE,), quality=word)) for word in words])
 
 
 def _free(rule: FreePixels) -> str:
@@ -78,11 +79,6 @@ def _free(rule: FreePixels) -> str:
 def _range(amounts: list[int]) -> str:
     low, high = min(amounts), max(amounts)
     return show(low) if low == high else f"{show(low)} to {show(high)}"
-
-
-def _tokens(of: PerToken) -> str:
-    """Nano-USD a token are thousandths of dollars a million tokens."""
-    return f"{show(of.image_out * 1000)} a million tokens"
 
 
 def _status(card: ModelCard) -> str:

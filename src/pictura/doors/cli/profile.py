@@ -37,7 +37,7 @@ class _File(msgspec.Struct, frozen=True):
 def path() -> Path:
     """Where the profile is, or would be."""
     folder = os.environ.get("XDG_CONFIG_HOME", "")
-    return Path(folder or Path.home() / ".config", "pictura", "profile.toml")
+    return Path(folder or _home() / ".config", "pictura", "profile.toml")
 
 
 def entries() -> list[Entry]:
@@ -59,6 +59,13 @@ def remember(new: Entry, *, first: bool) -> Entry:
             new = msgspec.structs.replace(former, url=new.url)
         _write([new, *(entry for entry in known if entry.data != new.data)])
     return new
+
+
+def _home() -> Path:
+    try:
+        return Path.home()
+    except RuntimeError:  # a user without a name, as containers have them
+        return Path("/")
 
 
 @contextmanager

@@ -31,7 +31,7 @@ class Reach:
         """The gateway that was named; else the first of the profile (or at the usual address) that answers."""
         known = profile.entries()
         if self.url:
-            wanted = self.url.rstrip("/")
+            wanted = Client(self.url).url
             return next((entry for entry in known if entry.url == wanted), Entry(wanted))
         return next((entry for entry in [*known, Entry(USUAL_URL)] if Client(entry.url).alive()), None)
 

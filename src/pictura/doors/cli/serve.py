@@ -117,10 +117,7 @@ def _url(host: str, sock: socket.socket) -> str:
 
 
 def _log(level: Level) -> None:
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=level.upper(),
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
-    for library in ("uvicorn", "alembic", "asyncio", "aiohttp"):
-        logging.getLogger(library).setLevel(logging.DEBUG if level == "debug" else logging.WARNING)
+    """Ours as much as was asked for; what libraries have to tell interests nobody before it is a warning."""
+    logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger().setLevel("ERROR" if level == "error" else "WARNING")
+    logging.getLogger("pictura").setLevel(level.upper())

@@ -25,11 +25,21 @@ class Protocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.access_log = False  # it would show the keys in queries; the door has a log of its own
         self._deadline = self.loop.call_later(IDLE_S, self._give_up)
 
     def on_headers_complete(self) -> None:
         self._deadline.cancel()
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """uvicorn gathers a body's pieces in a bytearray and copies it out again; mostly there is but one piece."""
+        held = self.cycle.body
+        if not held:
+            self.cycle.body = b""  # type: ignore[assignment]  # b"" + body copies nothing
+        elif isinstance(held, bytes):
+            self.cycle.body = bytearray(held)  # or many tiny pieces would be copied again and again
+        super().on_body(body)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._deadline.cancel()

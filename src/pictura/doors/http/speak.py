@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 from pictura.core.errors import HouseError, NotFound, PicturaError
 from pictura.core.picture import Inline
 from pictura.core.request import Body, ImageRequest
-from pictura.core.result import Delivered, ImageResult
+from pictura.core.result import Delivered
 from pictura.core.views import Call
 from pictura.dialects.base import Dialect, Event, Reply, Verb, answer
 from pictura.doors.house import House
@@ -121,12 +121,13 @@ class Drawing:
     async def go(self, incoming: Incoming, receive: Receive, send: Send) -> None:
         request, body = await self._read(incoming)
         handle = await self._submit(request, body)
+        self._note_job(handle.job.id)
         watch = Watch(receive, lambda: self._client_gone(handle))
         try:
             if request.stream:
                 await self._stream(request, handle, send)
             else:
-                await self._answer(request, await asyncio.shield(handle.outcome), send)
+                await self._answer(request, handle, await asyncio.shield(handle.outcome), send)
         finally:
             watch.stop()
             handle.leave()
@@ -166,23 +167,27 @@ class Drawing:
         if not handle.outcome.done():
             self._house.gateway.forsake(handle)
 
-    async def _answer(self, request: ImageRequest, outcome: Outcome, send: Send) -> None:
-        self._note_job(outcome.job_id)
+    async def _answer(self, request: ImageRequest, handle: Handle, outcome: Outcome, send: Send) -> None:
         if outcome.error is not None:
-            raise outcome.error
+            await self._fail(outcome.error, handle, send)
+            return
         assert outcome.result is not None
         hands = self._hands(outcome)
         reply = self._dialect.picture(self._call, request, outcome.result, hands)
-        await send_reply(send, reply, self._headers(outcome.result))
+        await send_reply(send, reply, self._headers(handle))
         hands.cool()
 
+    async def _fail(self, error: PicturaError, handle: Handle, send: Send) -> None:
+        """Unlike a refusal it names the job, under which a picture that turns up late will be found."""
+        await send_reply(send, self._dialect.error(self._call, error), self._headers(handle))
+
     async def _stream(self, request: ImageRequest, handle: Handle, send: Send) -> None:
-        self._note_job(handle.job.id)
-        stream = EventStream(send, self._headers(None, sandbox=handle.job.sandbox))
+        stream = EventStream(send, self._headers(handle))
         await self._previews(request, handle, stream)
         outcome = await asyncio.shield(handle.outcome)
         if outcome.error is not None and not stream.begun:
-            raise outcome.error
+            await self._fail(outcome.error, handle, send)
+            return
         for event in self._last_events(request, outcome):
             await stream.event(event)
         await stream.end()
@@ -211,9 +216,9 @@ class Drawing:
     def _note_job(self, job_id: str) -> None:
         self._call = msgspec.structs.replace(self._call, job_id=job_id)
 
-    def _headers(self, result: ImageResult | None, *, sandbox: bool | None = None) -> dict[str, str]:
+    def _headers(self, handle: Handle) -> dict[str, str]:
         headers = _headers(self._call)
-        if self._key.kind == "test" if sandbox is None else sandbox:
+        if handle.job.sandbox:
             headers["x-pictura-sandbox"] = "true"
         return headers
 

@@ -1,0 +1,520 @@
+"""Writes the pages of docs/reference from the code they describe: `make docs`.
+
+A page says nothing that the code does not say, so that nothing can be wrong in one of the two places only;
+tests/test_docs.py fails where a page and the code differ.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TypeVar, get_args, get_type_hints
+
+import msgspec
+
+from pictura.core import errors, job
+from pictura.core.errors import PicturaError
+from pictura.core.job import TRANSITIONS, JobState
+from pictura.core.model import Choice, ModelCard, Source
+from pictura.core.money import show
+from pictura.core.plugins import discover
+from pictura.core.price import Free, Order, PerMegapixel, PerPicture, PerToken, PriceList, bill
+from pictura.core.size import Size
+from pictura.dialects.base import Dialect, Habits, Limits, Route
+from pictura.doors.admin import ENDPOINTS, Endpoint
+from pictura.doors.cli import app
+from pictura.doors.cli.models import sizes
+from pictura.infra import config
+from pictura.providers.base import CancellingProvider, Provider, StreamingProvider, TaskProvider
+
+REFERENCE = Path(__file__).parent / "reference"
+NOTE = "<!-- Written by docs/generate.py from the code. Change the code, then run: make docs -->\n\n"
+SQUARE = Size(width=1024, height=1024)
+
+Kind = TypeVar("Kind")
+
+
+def pages() -> dict[str, str]:
+    """Every generated page: its text by its file's name."""
+    written = {
+        "settings.md": settings_page(),
+        "models.md": models_page(),
+        "providers.md": providers_page(),
+        "dialects.md": dialects_page(),
+        "errors.md": errors_page(),
+        "job-states.md": states_page(),
+        "cli.md": cli_page(),
+        "admin-api.md": admin_page(),
+    }
+    return {name: NOTE + re.sub(r"\n{3,}", "\n\n", text.strip()) + "\n" for name, text in written.items()}
+
+
+def main() -> None:
+    REFERENCE.mkdir(exist_ok=True)
+    for name, text in pages().items():
+        (REFERENCE / name).write_text(text)
+
+
+# -- what all pages are made of --
+
+
+def ours(package: str, kind: type[Kind]) -> dict[str, type[Kind]]:
+    """The plug-ins of this package by name; whatever else is installed here belongs on nobody's page."""
+    found, _ = discover(package, package, kind)
+    return {name: cls for name, cls in sorted(found.items()) if cls.__module__.startswith("pictura.")}
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(_cell(text) for text in line)} |" for line in lines) + "\n"
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def code(words: Iterable[str]) -> str:
+    return ", ".join(f"`{word}`" for word in words)
+
+
+def yes(fact: bool) -> str:
+    return "yes" if fact else "–"
+
+
+def first_paragraph(documented: object) -> str:
+    return " ".join((inspect.getdoc(documented) or "").partition("\n\n")[0].split())
+
+
+# -- settings --
+
+_TYPES = {
+    "str": "text",
+    "int": "integer",
+    "float": "number",
+    "bool": "true or false",
+    "tuple[str, ...]": "list of texts",
+    "Mapping[str, str]": "table of texts",
+    "tuple[str, ...] | Mapping[str, str] | None": "list or table of texts",
+    "ChannelPrice | None": "table",
+}
+
+
+class Field(msgspec.Struct, frozen=True):
+    """A setting as it is declared: annotation and default as source, and the text below it."""
+
+    name: str
+    annotation: str
+    default: str | None
+    text: str
+
+
+def settings_page() -> str:
+    tree = ast.parse(inspect.getsource(config))
+    classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
+    named = [name for name in classes if name.endswith("Settings")]
+    named.insert(named.index("ChannelSettings") + 1, "ChannelPrice")
+    sections = [_section(classes[name]) for name in named]
+    return f"""
+# Settings
+
+One file, `pictura.toml`: the one named with `--config`, else the one in the current folder, else none, and then every
+default below holds. A word that is not on this page is an error, so a typing mistake does not pass unnoticed. The file
+is read once, at start.
+
+{"".join(sections)}
+## Environment variables
+
+{table(("Variable", "What it does"), _variables(classes["Environment"]))}
+`PICTURA_URL`, `PICTURA_KEY` and `PICTURA_LOG` are the command line's: [cli.md](cli.md).
+
+A provider's key that is found under the name its own SDK uses becomes a channel at start, called like the provider,
+unless a `[[channel]]` of that provider is in the file. This version speaks to the providers marked *live*; the keys of
+the others are not looked at yet.
+
+{table(("Provider", "Variables", "This version"), _provider_variables())}"""
+
+
+def _section(node: ast.ClassDef) -> str:
+    fields = [field for field in _fields(node.body) if field.annotation in _TYPES or "Literal" in field.annotation]
+    title, _, what = (ast.get_docstring(node) or "").partition(": ")
+    if node.name == "Settings":
+        title = "`[aliases]`"
+    rows = [(f"`{field.name}`", _type(field), _default(field), field.text) for field in fields]
+    head = ("Setting", "Type", "Default", "What it does")
+    return f"## {title}\n\n{what[:1].upper() + what[1:]}\n\n{table(head, rows)}\n"
+
+
+def _fields(body: Sequence[ast.stmt]) -> Iterator[Field]:
+    for place, node in enumerate(body):
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            below = body[place + 1] if place + 1 < len(body) else None
+            text = below.value.value if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant) else ""
+            default = None if node.value is None else ast.unparse(node.value)
+            yield Field(node.target.id, ast.unparse(node.annotation), default, str(text))
+
+
+def _type(field: Field) -> str:
+    if field.annotation.startswith("Literal"):
+        return " or ".join(f"`{word}`" for word in re.findall(r"'([^']*)'", field.annotation))
+    return _TYPES[field.annotation]
+
+
+def _default(field: Field) -> str:
+    """As it would be written in the file."""
+    if field.default is None:
+        return "must be given"
+    written = {"True": "true", "False": "false", "()": "[]", "None": "absent"}.get(field.default, field.default)
+    return written if written == "absent" else f"`{written.replace(chr(39), chr(34))}`"
+
+
+def _variables(node: ast.ClassDef) -> Iterator[tuple[str, str]]:
+    for member in node.body:
+        if isinstance(member, ast.FunctionDef) and (text := ast.get_docstring(member)):
+            name, _, what = text.partition(": ")
+            yield f"`{name}`", f"{what[:1].upper()}{what[1:]}"
+
+
+def _provider_variables() -> Iterator[tuple[str, str, str]]:
+    for name, provider in ours("pictura.providers", Provider).items():  # type: ignore[type-abstract]
+        if provider.env:
+            yield f"`{name}`", code(provider.env.values()), _reach(provider)
+
+
+# -- providers and their models --
+
+
+def _reach(provider: type[Provider]) -> str:
+    return "**live**" if provider.live else "sandbox only"
+
+
+def providers_page() -> str:
+    found = ours("pictura.providers", Provider)  # type: ignore[type-abstract]
+    return f"""
+# Providers
+
+*Live*: this version speaks the provider's own API, with your key. *Sandbox only*: its models are in the catalogue, a
+test key draws them, and a channel for it is refused. Where a server speaks like OpenAI, `provider = "openai"` with a
+`base_url` reaches it today: [how to](../how-to/openai-compatible-upstream.md).
+
+{table(("Provider", "What it is", "This version", "Address", "Models"), [_provider(n, p) for n, p in found.items()])}
+## What they can do
+
+{table(_ABILITIES, [_abilities(n, p) for n, p in found.items()])}
+*Refuses duplicates*: a request whose answer was lost can be sent again without being paid twice. *Any model name*: a
+channel may list models that no card describes. *Imitated*: the sandbox speaks the vendor's own wire format; `plain` is
+the house's own, until the vendor's simulator exists.
+"""
+
+
+_ABILITIES = (
+    *("Provider", "Edits", "Masks", "Previews", "Task ids", "Cancel"),
+    *("Refuses duplicates", "Any model name", "Imitated in the sandbox"),
+)
+
+
+def _provider(name: str, provider: type[Provider]) -> tuple[str, ...]:
+    models = f"[{len(provider.MODELS)}](models.md#{name})"
+    address = f"`{provider.base_url}`" if provider.base_url else "–"
+    return f"`{name}`", first_paragraph(provider), _reach(provider), address, models
+
+
+def _abilities(name: str, provider: type[Provider]) -> tuple[str, ...]:
+    return (
+        f"`{name}`",
+        yes(any(card.inputs.count for card in provider.MODELS)),
+        yes(any(card.mask for card in provider.MODELS)),
+        yes(issubclass(provider, StreamingProvider)),
+        yes(issubclass(provider, TaskProvider)),
+        yes(issubclass(provider, CancellingProvider)),
+        yes(provider.dedupes),
+        yes(provider.generic is not Provider.generic),
+        f"`{provider.sandbox_path}`",
+    )
+
+
+def models_page() -> str:
+    found = ours("pictura.providers", Provider)  # type: ignore[type-abstract]
+    count = sum(len(provider.MODELS) for provider in found.values())
+    return f"""
+# Models
+
+{count} cards, each beside its provider. A name in the first column resolves in any case, and so do its aliases, the
+vendor's own name and ImageRouter's `vendor/name` and `:free` forms.
+
+A price is what the card says a picture costs in dollars; the operator's own `price` on a channel goes before it. Where
+the price is by token, the figures are those of one picture of 1024x1024 from a short prompt. *Not known*: a test key
+draws it, a live key of a postpaid project too (its cost is told as unknown); a prepaid project needs the operator's
+price. *Status* is the vendor's. **Sources are named because they differ in worth: check a price that matters to you on the vendor's own page.**
+
+{"".join(_provider_models(name, provider) for name, provider in found.items())}"""
+
+
+def _provider_models(name: str, provider: type[Provider]) -> str:
+    sources = list(dict.fromkeys(s for c in provider.MODELS for s in (c.source, c.price_source) if s is not None))
+    head = ("Model", "Draws", "Sizes", "Pictures a call", "Takes", "Price", "Status", "Sources")
+    notes = [f"{place}. {_source(source)}" for place, source in enumerate(sources, 1)]
+    rows = [_model(card, sources) for card in provider.MODELS]
+    return f"## {name}\n\n{_reach(provider)}\n\n{table(head, rows)}\nSources:\n\n" + "\n".join(notes) + "\n\n"
+
+
+def _source(source: Source) -> str:
+    told = ", ".join(filter(None, (source.date, source.confidence)))
+    return f"{source.name} ({told})" if told else source.name
+
+
+def _model(card: ModelCard, sources: Sequence[Source]) -> tuple[str, ...]:
+    names = [name for name in card.names if name != card.id]
+    facts = [sources.index(source) + 1 for source in (card.source, card.price_source) if source is not None]
+    return (
+        f"`{card.id}`" + (f"<br>also {code(names)}" if names else ""),
+        ", ".join(card.modes),
+        sizes(card.sizes),
+        str(card.max_n) + ("" if card.fan_out else ", and no more"),
+        _inputs(card),
+        _price(card),
+        _status(card),
+        ", ".join(str(place) for place in dict.fromkeys(facts)),
+    )
+
+
+def _inputs(card: ModelCard) -> str:
+    if not card.inputs.count:
+        return "–"
+    count = "1 picture" if card.inputs.count == 1 else f"{card.inputs.count} pictures"
+    mask = ", a mask" if card.mask else ""
+    return f"{count}{mask}: {', '.join(card.inputs.formats)} up to {card.inputs.max_bytes / 1e6:g} MB"
+
+
+def _price(card: ModelCard) -> str:
+    of = card.price
+    if of is None:
+        return "not known"
+    if isinstance(of, Free):
+        return "free"
+    if isinstance(of, PerPicture):
+        return show(of.amount) + (f", and {show(of.input_amount)} for each picture sent" if of.input_amount else "")
+    if isinstance(of, PriceList):
+        return ", ".join(" ".join((row.quality, row.size, show(row.amount))) for row in of.rows)
+    if isinstance(of, PerMegapixel):
+        return f"{show(of.first)} the first megapixel, {show(of.further)} each further one"
+    each = ", ".join(f"{word} {show(_square(of, word))}" for word in _qualities(card))
+    # Nano-dollars a token are thousandths of dollars a million tokens.
+    return f"{each} ({show(of.image_out * 1000)} a million tokens of picture)"
+
+
+def _square(of: PerToken, quality: str) -> int:
+    return bill(of, Order(sizes=(SQUARE,), quality=quality))
+
+
+def _qualities(card: ModelCard) -> list[str]:
+    known = card.params.get("quality")
+    return [word for word in known.values if word != "auto"] if isinstance(known, Choice) else [""]
+
+
+def _status(card: ModelCard) -> str:
+    if card.status == "live":
+        return "live"
+    ends = f" {'since' if card.status == 'retired' else 'until'} {card.ends}" if card.ends else ""
+    return f"{card.status}{ends}" + (f"; use `{card.successor}`" if card.successor else "")
+
+
+# -- dialects --
+
+
+def dialects_page() -> str:
+    found = ours("pictura.dialects", Dialect)  # type: ignore[type-abstract]
+    return f"""
+# Dialects
+
+Which dialect a request speaks is named, never guessed, in this order: the mount prefix; a path that is one dialect's
+own; the `Host` header; the key's own setting; else `openai` ([why](../decisions/002-dialects-are-named.md)). The
+operator adds hosts of his own under `[server] hosts`.
+
+Every dialect understands the fields of all of them, so a body that was written for one router works at another. These
+infrastructure paths are answered on any Host: `/health`, `/files/…` (pictures), `/api/…` ([admin API](admin-api.md)).
+
+{"".join(_dialect(dialect()) for dialect in found.values())}"""
+
+
+def _dialect(dialect: Dialect) -> str:
+    module = inspect.getmodule(dialect)
+    return f"""## {dialect.name}
+
+{inspect.getdoc(module)}
+
+Mount prefix `{dialect.prefix}`. Hosts: {code(dialect.hosts) or "none"}.
+
+{table(("Method", "Path", "What it does", "Needs a key", "Names this dialect by itself"), _routes(dialect))}
+{table(("Habit", "This dialect"), _habits(dialect.habits))}
+How it tells errors: [errors.md](errors.md#{dialect.name}).
+
+"""
+
+
+def _routes(dialect: Dialect) -> Iterator[tuple[str, ...]]:
+    for route in dialect.routes:
+        path = f"`{route.path.replace(':path', '')}`"
+        yield route.method, path, _does(route), "no" if route.open else "yes", yes(route.own)
+
+
+def _does(route: Route) -> str:
+    if route.answer is None:
+        return "edits a picture" if route.edit else "draws a picture"
+    name, told = route.answer.__name__.replace("_", " "), first_paragraph(route.answer)
+    return f"{name}: {told}" if told else name
+
+
+def _habits(habits: Habits) -> Iterator[tuple[str, str]]:
+    other = "; ".join(f"`{way}` for models called `{start}…`" for start, way in habits.deliveries.items())
+    yield "pictures come as", f"`{habits.delivery}`" + (f"; {other}" if other else "")
+    yield "format, where none is asked for", f"`{habits.output_format}`" if habits.output_format else "the model's own"
+    yield "fields that nobody knows", _UNKNOWN[habits.unknown]
+    yield "taken to the nearest allowed value", code(sorted(habits.adjustable)) or "nothing: refused instead"
+    for field, words in habits.words.items():
+        yield f"words of `{field}`", ", ".join(f"`{said}` means `{meant}`" for said, meant in words.items())
+    yield "an edit without a picture", "draws from the text" if habits.bare_edits else "is refused"
+    yield from _limits(habits.limits)
+
+
+_UNKNOWN = {"refuse": "400, naming the field", "ignore": "ignored, and named in `x-pictura-ignored`"}
+
+
+def _limits(limits: Limits) -> Iterator[tuple[str, str]]:
+    yield "pictures in a request", str(limits.pictures)
+    edits = limits.edit_picture_bytes
+    more = f"; {edits / 1e6:g} MB in an edit" if edits != limits.picture_bytes else ""
+    yield "bytes of a picture", f"{limits.picture_bytes / 1e6:g} MB{more}"
+    yield "text in a request", f"{limits.text_bytes // 1024} KB beside the pictures"
+    yield "characters of a prompt", f"{limits.prompt_chars:,}" if limits.prompt_chars else "the model's own limit"
+
+
+# -- errors --
+
+
+def errors_page() -> str:
+    kinds = [kind for kind in vars(errors).values() if inspect.isclass(kind) and issubclass(kind, PicturaError)]
+    drawn = re.search(r"^    PicturaError\n(?:    .*\n)+", inspect.getsource(errors), re.MULTILINE)
+    assert drawn is not None
+    tree = "\n".join(line[4:] for line in drawn[0].splitlines())
+    spoken = ours("pictura.dialects", Dialect)  # type: ignore[type-abstract]
+    return f"""
+# Errors
+
+Every error says whose fault it is, whether another channel may be asked, and whether somebody may have been billed.
+An answer carries the request id in its body and in the header `x-request-id`; `Retry-After` where waiting helps;
+`x-should-retry: false` where somebody was possibly billed or where only money helps (OpenAI's SDKs obey it).
+
+```text
+{tree}
+```
+
+{table(("Class", "Code", "Status", "Another channel may be asked", "Possibly billed", "Meaning"), _kinds(kinds, tree))}
+A provider file may mark a single failure as unbilled; then another channel is asked. Who pays for a lost answer:
+[concepts](../concepts.md#who-pays-when-an-answer-is-lost).
+
+{"".join(_told(name, dialect) for name, dialect in spoken.items())}"""
+
+
+def _kinds(kinds: Sequence[type[PicturaError]], tree: str) -> Iterator[tuple[str, ...]]:
+    drawn = dict(re.findall(r"[├└]─ (\w+) +(.+)", tree))
+    for kind in kinds:
+        meaning = drawn.get(kind.__name__) or (first_paragraph(kind) if "__doc__" in vars(kind) else "")
+        where = f"`{kind.code}`", str(kind.status), yes(kind.safe_elsewhere), yes(kind.possibly_billed)
+        yield f"`{kind.__name__}`", *where, meaning[:1].upper() + meaning[1:]
+
+
+def _told(name: str, dialect: type[Dialect]) -> str:
+    rows = [
+        (f"`{ours}`", str(row.status), f"`{row.type}`", f"`{row.code}`" if row.code else "–")
+        for ours, row in dialect.errors.items()
+    ]
+    head = ("Our code", "Status", "Its `type`", "Its `code`")
+    return f"## {name}\n\nHow this dialect tells them.\n\n{table(head, rows)}\n"
+
+
+# -- states of a job --
+
+MEANINGS: Mapping[JobState, str] = {
+    JobState.QUEUED: "accepted, and nobody is asked yet",
+    JobState.SUBMITTING: "a provider is being asked; every attempt is on disk before its first byte leaves",
+    JobState.WAITING: "the provider gave a task id, which is on disk; it is asked about until it is done",
+    JobState.DELIVERING: "the pictures are being fetched, checked and stored",
+    JobState.SUCCEEDED: "the pictures are stored and settled",
+    JobState.FAILED: "nothing came; the hold was released, or charged where an operator decided so",
+    JobState.CANCELLED: "stopped before anything was sent; the hold was released",
+    JobState.EXPIRED: "the provider did not finish within `[jobs] timeout_s`; the hold was released",
+    JobState.UNCERTAIN: 'sent and never answered, under `on_lost = "hold_for_operator"`; the hold is kept until '
+    "`pictura jobs resolve`",
+}
+
+
+def states_page() -> str:
+    rows = [(f"`{state}`", MEANINGS[state], yes(state.terminal), code(_next(state)) or "–") for state in JobState]
+    drawn = re.search(r"^    queued.*\n(?:    .*\n)*", job.__doc__ or "", re.MULTILINE)
+    assert drawn is not None
+    return f"""
+# States of a job
+
+```text
+{textwrap.dedent(drawn[0]).rstrip()}
+```
+
+{table(("State", "Meaning", "Final", "May turn into"), rows)}
+`failed` → `succeeded` happens once, when a picture that was paid for turns up late.
+"""
+
+
+def _next(state: JobState) -> list[str]:
+    return [other.value for other in JobState if other in TRANSITIONS[state]]
+
+
+# -- the doors --
+
+
+def cli_page() -> str:
+    return app.generate_docs(output_format="markdown").replace("```console", "```text")
+
+
+def admin_page() -> str:
+    answered = dict.fromkeys(_answered(endpoint)[0] for endpoint in ENDPOINTS)
+    return f"""
+# Admin API
+
+What the command line is made of. Every path needs a key with the scope `admin`, as `Authorization: Bearer <key>`. Takes
+and gives JSON; for GET and DELETE the fields stand in the query. Money is text in dollars (`"12.50"`), times are RFC
+3339. An error is `{{"error": {{"code", "message", "param", "request_id"}}}}` under its own status ([codes](errors.md)).
+Fields with a star must be given.
+
+{table(("Method", "Path", "Takes", "Answers"), [_endpoint(endpoint) for endpoint in ENDPOINTS])}
+A channel's fields are those of a `[[channel]]` in the [settings](settings.md), but for `api_key_env`.
+
+## What is answered
+
+{table(("Shape", "Fields", "Meaning"), [_shape(kind) for kind in answered])}"""
+
+
+def _endpoint(endpoint: Endpoint[msgspec.Struct]) -> tuple[str, ...]:
+    kind, many = _answered(endpoint)
+    taken = [f"{field.name}{'*' if field.required else ''}" for field in msgspec.structs.fields(endpoint.takes)]
+    answer = f'`{{"data": [{kind.__name__}, …]}}`' if many else f"`{kind.__name__}`"
+    return endpoint.method, f"`/api{endpoint.path}`", code(taken) or "–", answer
+
+
+def _answered(endpoint: Endpoint[msgspec.Struct]) -> tuple[type[msgspec.Struct], bool]:
+    """The shape of an endpoint's answer, and whether it is a list of them."""
+    answered = get_type_hints(endpoint.answer)["return"]
+    inner = get_args(answered)
+    return (inner[0], True) if inner else (answered, False)
+
+
+def _shape(kind: type[msgspec.Struct]) -> tuple[str, ...]:
+    told = first_paragraph(kind) if kind.__doc__ else ""
+    return f"`{kind.__name__}`", code(field.name for field in msgspec.structs.fields(kind)) or "none", told
+
+
+if __name__ == "__main__":
+    main()

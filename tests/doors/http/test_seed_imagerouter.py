@@ -1,0 +1,475 @@
+"""The curl lines of ImageRouter's skill page (2026-02) as they stand there, answered by this house.
+
+Only the key and the path of one file are filled in. DNS is what a client's operator would change: curl is told that
+ImageRouter's hosts are here, behind a proxy that ends TLS.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import shutil
+import ssl
+import subprocess
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import msgspec
+import pytest
+import pytest_asyncio
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from pictura.core.media import Media
+from pictura.infra.config import ServerSettings
+from tests.doors.door import (
+    ADMIN,
+    LIVE,
+    MODEL,
+    PRICE,
+    SHARED,
+    TEST,
+    Answer,
+    Door,
+    Drawn,
+    form,
+    look,
+    open_door,
+    png_file,
+    until,
+)
+from tests.upstream import KEY, Upstream, data_with, draw_by_url, picture
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+HOST = "api.imagerouter.io"
+
+POPULAR = "curl -X POST 'https://backend.imagerouter.io/operations/get-popular-models'"
+BY_NAME = 'curl "https://api.imagerouter.io/v1/models?type=image&sort=date&name=gemini"'
+EVERYTHING = 'curl "https://api.imagerouter.io/v1/models?type=image&sort=date&limit=1000"'
+
+QUICK_START = """curl 'https://api.imagerouter.io/v1/openai/images/generations' \\
+  -H 'Authorization: Bearer YOUR_API_KEY' \\
+  --json '{
+    "prompt": "日落时宁静的山景",
+    "model": "test/test",
+    "quality": "auto",
+    "size": "auto",
+    "response_format": "url",
+    "output_format": "webp"
+  }'"""
+TEXT_TO_IMAGE = """curl 'https://api.imagerouter.io/v1/openai/images/edits' \\
+  -H 'Authorization: Bearer YOUR_API_KEY' \\
+  -F 'prompt=夜晚的赛博朋克城市' \\
+  -F 'model=test/test' \\
+  -F 'quality=high' \\
+  -F 'size=1024x1024' \\
+  -F 'response_format=url' \\
+  -F 'output_format=webp'"""
+IMAGE_TO_IMAGE = """curl 'https://api.imagerouter.io/v1/openai/images/edits' \\
+  -H 'Authorization: Bearer YOUR_API_KEY' \\
+  -F 'prompt=将其转换为水彩画' \\
+  -F 'model=test/test' \\
+  -F 'quality=auto' \\
+  -F 'size=auto' \\
+  -F 'response_format=url' \\
+  -F 'output_format=webp' \\
+  -F 'image[]=@/path/to/your/image.webp'"""
+SEVERAL_IMAGES = """curl 'https://api.imagerouter.io/v1/openai/images/edits' \\
+  -H 'Authorization: Bearer YOUR_API_KEY' \\
+  -F 'prompt=组合这些图像' \\
+  -F 'model=test/test' \\
+  -F 'image[]=@image1.webp' \\
+  -F 'image[]=@image2.webp' \\
+  -F 'image[]=@image3.webp'"""
+WITH_MASK = """curl 'https://api.imagerouter.io/v1/openai/images/edits' \\
+  -H 'Authorization: Bearer YOUR_API_KEY' \\
+  -F 'prompt=用花朵填充蒙版区域' \\
+  -F 'model=test/test' \\
+  -F 'image[]=@original.webp' \\
+  -F 'mask[]=@mask.webp'"""
+QUICK_TEST = """curl 'https://api.imagerouter.io/v1/openai/images/generations' \\
+  -H 'Authorization: Bearer YOUR_API_KEY' \\
+  --json '{"prompt":"测试图像","model":"test/test"}'"""
+DOWNLOAD = """curl 'https://api.imagerouter.io/v1/openai/images/generations' \\
+  -H 'Authorization: Bearer YOUR_API_KEY' \\
+  --json '{"prompt":"抽象艺术","model":"test/test"}' \\
+  | jq -r '.data[0].url' \\
+  | xargs curl -o output.webp"""
+
+DRAWING = {
+    "quick start": QUICK_START,
+    "text to image": TEXT_TO_IMAGE,
+    "image to image": IMAGE_TO_IMAGE,
+    "several images": SEVERAL_IMAGES,
+    "with mask": WITH_MASK,
+    "quick test": QUICK_TEST,
+}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared_door(tmp_path_factory: pytest.TempPathFactory, shared_upstream: Upstream) -> AsyncIterator[Door]:
+    server = ServerSettings(trusted_proxies=("127.0.0.0/8",))
+    async with open_door(tmp_path_factory.mktemp("house"), shared_upstream, server=server) as door:
+        yield door
+
+
+# -- curl itself --
+
+
+def certificate(folder: Path) -> ssl.SSLContext:
+    """What a proxy in front of ImageRouter's hosts would show, signed by nobody."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, HOST)])
+    now = datetime.datetime.now(datetime.UTC)
+    built = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+    signed = built.not_valid_before(now).not_valid_after(now + datetime.timedelta(days=1)).sign(key, hashes.SHA256())
+    plain = serialization.NoEncryption()
+    form = serialization.PrivateFormat.PKCS8
+    file = folder / "proxy.pem"
+    file.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, form, plain) + signed.public_bytes(serialization.Encoding.PEM)
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(file)
+    return context
+
+
+@asynccontextmanager
+async def proxy(target: int, tls: ssl.SSLContext) -> AsyncIterator[int]:
+    """Ends TLS and says so, as nginx does; gives its port."""
+
+    async def connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        near, far = await asyncio.open_connection("127.0.0.1", target)
+        with suppress(asyncio.IncompleteReadError):
+            far.write(await reader.readuntil(b"\r\n") + b"X-Forwarded-Proto: https\r\n")
+            await asyncio.gather(carry(reader, far), carry(near, writer))
+        for end in (writer, far):
+            end.close()
+            with suppress(OSError):
+                await end.wait_closed()
+
+    server = await asyncio.start_server(connect, "127.0.0.1", 0, ssl=tls)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        await server.wait_closed()
+
+
+async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with suppress(OSError):
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+        writer.close()
+
+
+def knows_json() -> bool:
+    curl = shutil.which("curl")
+    if curl is None:
+        return False
+    told = subprocess.run([curl, "--help", "all"], capture_output=True, text=True, check=False)
+    return "--json" in told.stdout
+
+
+needs_curl = pytest.mark.skipif(not knows_json(), reason="curl 7.82 or newer, which knows --json, is not installed")
+needs_jq = pytest.mark.skipif(shutil.which("jq") is None, reason="jq is not installed")
+
+
+class Shell:
+    """A folder with the files that the examples name, and a curl that finds ImageRouter here."""
+
+    def __init__(self, folder: Path, port: int) -> None:
+        self.folder = folder
+        for name in ("image1", "image2", "image3", "original"):
+            (folder / f"{name}.webp").write_bytes(picture(format="webp"))
+        (folder / "mask.webp").write_bytes(picture(format="webp", mode="RGBA"))
+        lines = [f'connect-to = "{host}.imagerouter.io:443:127.0.0.1:{port}"' for host in ("api", "backend")]
+        (folder / ".curlrc").write_text("\n".join([*lines, "insecure", "silent", "show-error", 'noproxy = "*"', ""]))
+
+    async def run(self, line: str, key: str = TEST) -> bytes:
+        line = line.replace("YOUR_API_KEY", key).replace("/path/to/your/image.webp", str(self.folder / "image1.webp"))
+        variables = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(self.folder), "CURL_HOME": str(self.folder)}
+        process = await asyncio.create_subprocess_exec(
+            "sh", "-c", line, cwd=self.folder, env=variables, stdout=asyncio.subprocess.PIPE
+        )
+        told, _ = await process.communicate()
+        assert process.returncode == 0
+        return told
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def shell(door: Door, tmp_path: Path) -> AsyncIterator[Shell]:
+    async with proxy(door.port, certificate(tmp_path)) as port:
+        yield Shell(tmp_path, port)
+
+
+async def check_drawn(door: Door, body: bytes, base: str, started_ms: float) -> bytes:
+    """The page's envelope: milliseconds, latency, cost, and a URL whose file is what it says. Gives the file."""
+    fields = msgspec.json.decode(body, type=dict[str, object])
+    assert set(fields) == {"created", "data", "latency", "cost"}
+    drawn = msgspec.json.decode(body, type=Drawn)
+    assert started_ms - 1000 <= drawn.created <= time.time() * 1000 + 1000
+    assert 0 <= drawn.latency <= time.time() * 1000 - started_ms + 1
+    assert drawn.cost == 0
+    (shown,) = drawn.data
+    assert shown.url.startswith(f"{base}/files/")
+    file = await door.send("GET", door.url + shown.url.removeprefix(base))
+    assert file.status == 200
+    assert file.headers["content-type"] == "image/webp"
+    return file.body
+
+
+@needs_curl
+@pytest.mark.parametrize("name", DRAWING)
+async def test_curl_draws(name: str, door: Door, shell: Shell) -> None:
+    started_ms = time.time() * 1000
+    told = await shell.run(DRAWING[name])
+    file = await check_drawn(door, told, f"https://{HOST}", started_ms)
+    assert look(file) == Media("image/webp", 1024, 1024)
+
+
+@needs_curl
+async def test_curl_lists(door: Door, shell: Shell) -> None:
+    popular = msgspec.json.decode(await shell.run(POPULAR), type=dict[str, list[dict[str, object]]])
+    assert len(popular["json"]) == 10
+    gemini = msgspec.json.decode(await shell.run(BY_NAME), type=dict[str, dict[str, object]])
+    assert gemini
+    assert all("gemini" in str(entry).lower() or "gemini" in name for name, entry in gemini.items())
+    everything = msgspec.json.decode(await shell.run(EVERYTHING), type=dict[str, dict[str, object]])
+    assert set(everything) == {listing.card.id for listing in door.house.catalog.all()}
+    dates = [str(entry["release_date"]) for entry in everything.values()]
+    assert dates == sorted(dates, reverse=True)
+
+
+@needs_curl
+@needs_jq
+async def test_curl_downloads(shell: Shell) -> None:
+    """The page's last line: draw, take the URL out, save the file."""
+    await shell.run(DOWNLOAD)
+    assert look((shell.folder / "output.webp").read_bytes()) == Media("image/webp", 1024, 1024)
+
+
+# -- the same by every way that names the dialect --
+
+WAYS: Mapping[str, tuple[str, str]] = {
+    "by host": (HOST, ""),
+    "by the app's host": ("backend.imagerouter.io", ""),
+    "by prefix": ("", "/imagerouter"),
+    "by the path alone": ("", ""),
+}
+
+
+async def post(door: Door, way: str, path: str, kind: str, body: bytes, key: str = TEST) -> Answer:
+    host, prefix = WAYS[way]
+    headers = {"Content-Type": kind, **({"Host": host} if host else {})}
+    return await door.send("POST", prefix + path, body, key=key, headers=headers)
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_generations(way: str, door: Door) -> None:
+    started_ms = time.time() * 1000
+    body = msgspec.json.encode({"prompt": "测试图像", "model": "test/test"})
+    answer = await post(door, way, "/v1/openai/images/generations", "application/json", body)
+    assert answer.status == 200
+    base = f"http://{WAYS[way][0]}" if WAYS[way][0] else door.url
+    file = await check_drawn(door, answer.body, base, started_ms)
+    assert look(file) == Media("image/webp", 1024, 1024)
+    assert answer.headers["x-pictura-sandbox"] == "true"
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("fields", [("image", "mask"), ("image[]", "mask[]")], ids=str)
+async def test_edits(way: str, fields: tuple[str, str], door: Door) -> None:
+    kind, body = form(
+        {"prompt": "将其转换为水彩画", "model": "test/test", "size": "512x256"},
+        [png_file(fields[0], picture()), png_file(fields[1], picture(mode="RGBA"))],
+    )
+    answer = await post(door, way, "/v1/openai/images/edits", kind, body)
+    file = await door.send("GET", door.url + answer.url[answer.url.index("/files/") :])
+    assert look(file.body) == Media("image/webp", 512, 256)
+
+
+async def test_both_paths_take_both_kinds_of_bodies(door: Door) -> None:
+    kind, body = form({"prompt": "夜晚的赛博朋克城市", "model": "test/test"})
+    assert (await post(door, "by host", "/v1/openai/images/generations", kind, body)).status == 200
+    body = msgspec.json.encode({"prompt": "组合这些图像", "model": "test/test", "image": []})
+    assert (await post(door, "by host", "/v1/openai/images/edits", "application/json", body)).status == 200
+    assert (await post(door, "by host", "/v1/images/generations", "application/json", body)).status == 200
+
+
+# -- formats and deliveries --
+
+
+async def ask(door: Door, key: str = TEST, model: str = "test/test", **fields: object) -> Answer:
+    body = {"prompt": "测试图像", "model": model, **fields}
+    return await door.ask(body, path="/v1/openai/images/generations", key=key)
+
+
+@pytest.mark.parametrize(("named", "type"), [("webp", "webp"), ("jpeg", "jpeg"), ("JPG", "jpeg"), ("png", "png")])
+async def test_formats(named: str, type: str, door: Door) -> None:
+    answer = await ask(door, output_format=named, size="640x384")
+    file = await door.send("GET", answer.url)
+    assert file.headers["content-type"] == f"image/{type}"
+    found = look(file.body)
+    assert (found.type, found.width, found.height) == (f"image/{type}", 640, 384)
+
+
+@pytest.mark.parametrize("size", ["auto", "1024x1024", "512×512", "512*512", "512X512"])
+async def test_sizes(size: str, door: Door) -> None:
+    answer = await ask(door, size=size, response_format="b64_json")
+    assert look(answer.picture).width == (512 if size.startswith("512") else 1024)
+
+
+async def test_b64_json_is_kept_as_well(door: Door) -> None:
+    answer = await ask(door, response_format="b64_json")
+    assert look(answer.picture) == Media("image/webp", 1024, 1024)
+    job = door.job(answer)
+    assert job.request.prompt == "测试图像"
+    assert job.result is not None
+    assert door.house.blobs.open(job.result.pictures[0].key).size == len(answer.picture)
+
+
+async def test_b64_ephemeral_is_not_kept(
+    door: Door, upstream: Upstream, caplog: pytest.LogCaptureFixture
+) -> None:
+    secret = "a fox that nobody may know of"
+    before = door.outputs()
+    kind, body = form(
+        {"prompt": secret, "model": MODEL, "response_format": "b64_ephemeral"}, [png_file("image[]", picture())]
+    )
+    answer = await post(door, "by prefix", "/v1/openai/images/edits", kind, body, key=LIVE)
+    assert look(answer.picture).type == "image/webp"
+    assert answer.drawn.cost == PRICE / 1_000_000
+    await until(lambda: not door.left_behind())
+    assert door.outputs() == before
+    job = door.job(answer)
+    assert (job.request.prompt, job.request.images) == ("", ())
+    assert secret not in caplog.text
+    assert upstream.seen[0].prompt == secret
+
+
+async def test_b64_ephemeral_leaves_nothing_in_the_database(door: Door, upstream: Upstream) -> None:
+    secret = "another fox that nobody may know of"
+    upstream.queue.append(data_with(picture(), revised_prompt=f"{secret}, in oil"))
+    answer = await ask(door, LIVE, MODEL, response_format="b64_ephemeral")
+    rows = door.house.database.read(
+        lambda tx: [
+            tx.all("SELECT * FROM jobs WHERE id = ?", (answer.headers["x-pictura-job"],)),
+            tx.all("SELECT * FROM assets WHERE job_id = ?", (answer.headers["x-pictura-job"],)),
+        ]
+    )
+    assert secret not in str(rows[0])
+    assert rows[1] == []
+
+
+async def test_a_vendor_s_url_becomes_one_of_this_house(door: Door, upstream: Upstream) -> None:
+    """The upstream's own URL, signature and all, is not handed on."""
+    upstream.always = draw_by_url
+    answer = await ask(door, LIVE, SHARED, size="640x1024", output_format="png")
+    assert answer.url.startswith(f"{door.url}/files/")
+    assert look((await door.send("GET", answer.url)).body) == Media("image/png", 640, 1024)
+    assert answer.drawn.cost == 0.04
+
+
+async def test_n_counts(door: Door) -> None:
+    answer = await ask(door, n=3)
+    assert len({shown.url for shown in answer.drawn.data}) == 3
+
+
+# -- lists and accounts --
+
+
+async def listed(door: Door, path: str, key: str = "") -> dict[str, dict[str, object]]:
+    answer = await door.send("GET", f"/imagerouter{path}", key=key)
+    return msgspec.json.decode(answer.body, type=dict[str, dict[str, object]])
+
+
+async def test_popular_models_by_use(door: Door) -> None:
+    for _ in range(2):
+        await ask(door)
+    door.house.database.read(lambda tx: None)
+    answer = await door.send("POST", "/operations/get-popular-models", headers={"Host": "backend.imagerouter.io"})
+    ten = msgspec.json.decode(answer.body, type=dict[str, list[dict[str, object]]])["json"]
+    assert len(ten) == 10
+    counts = [int(str(entry["count"])) for entry in ten]
+    assert counts == sorted(counts, reverse=True)
+
+
+async def test_the_model_list_needs_no_key(door: Door) -> None:
+    models = await listed(door, "/v1/models")
+    entry = models["test/test"]
+    assert set(entry) >= {"providers", "release_date", "output", "supported_params"}
+    assert entry["output"] == ["image"]
+    assert entry["supported_params"] == {"mask": True, "quality": True, "edit": True}
+    served = await listed(door, "/v1/models", key=LIVE)
+    assert set(served) == {MODEL, SHARED, "test/test"}
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("name=GPT-image-2.5", {"gpt-image-2.5-flare", "gpt-image-2.5-sunburst"}),
+        ("provider=test", {"test/test"}),
+        ("name=test/test&free=true", {"test/test"}),
+        ("name=test/test&free=false", set()),
+        ("type=video", set()),
+        ("name=no-such-model", set()),
+    ],
+)
+async def test_filters(query: str, expected: set[str], door: Door) -> None:
+    assert set(await listed(door, f"/v1/models?{query}")) == expected
+
+
+async def test_sorted_and_cut(door: Door) -> None:
+    names = list(await listed(door, "/v1/models?sort=name"))
+    assert names == sorted(names, key=str.lower)
+    assert list(await listed(door, "/v1/models?sort=name&limit=3")) == names[:3]
+
+
+async def test_one_model_with_slashes(door: Door) -> None:
+    answer = await door.send("GET", "/v1/models/test/test", headers={"Host": HOST})
+    assert answer.fields["inputs"] == {"image": True, "mask": True, "quality": True, "size": True}
+    answer = await door.send("GET", "/v2/models/test%2Ftest")
+    assert answer.fields["id"] == "test/test"
+    answer = await door.send("GET", "/v1/models/no/such", headers={"Host": HOST})
+    assert (answer.status, answer.error.type, answer.error.code) == (404, "invalid_request_error", "model_not_found")
+    answer = await door.send("GET", "/v2/models?inputType=mask&fields=inputs")
+    entries = msgspec.json.decode(answer.body, type=list[dict[str, object]])
+    assert entries and all(set(entry) == {"id", "inputs"} for entry in entries)
+
+
+@pytest.mark.parametrize("model", ["openai/gpt-image-2", "GPT-IMAGE-2", "openai/gpt-image-2:free", "gpt-image-2-2026-04-21"])
+async def test_names_that_resolve(model: str, door: Door, upstream: Upstream) -> None:
+    assert (await ask(door, LIVE, model)).status == 200
+    assert upstream.seen[0].fields["model"] == SHARED
+
+
+async def test_credits(door: Door) -> None:
+    answer = await door.send("GET", "/v1/credits?by_api_key=true", key=LIVE, headers={"Host": HOST})
+    purse = door.purse()
+    assert answer.fields["remaining_credits"] == f"{purse.available / 1_000_000:.4f}"
+    assert answer.fields["total_deposits"] == "100.0000"
+    assert float(str(answer.fields["credit_usage"])) == (100_000_000 - purse.balance) / 1_000_000
+    (usage,) = msgspec.convert(answer.fields["usage_by_api_key"], list[dict[str, object]])
+    assert usage["credit_usage"] == answer.fields["credit_usage"]
+    for secret in (ADMIN, LIVE, TEST, KEY):
+        assert secret not in answer.body.decode()
+
+
+async def test_auth_test(door: Door) -> None:
+    answer = await door.send("POST", "/v1/auth/test", key=LIVE)
+    assert answer.fields == {"success": True, "credits": door.purse().available // 100}
+    assert (await door.send("POST", "/v1/auth/test", key=TEST)).fields == {"success": True, "credits": None}
+    assert (await door.send("POST", "/v1/auth/test", key="sk-nobodys")).status == 401
+
+
+async def test_a_browser_may_call(door: Door) -> None:
+    asked = {"Origin": "https://app.example", "Access-Control-Request-Method": "POST"}
+    answer = await door.send("OPTIONS", "/v1/openai/images/generations", headers=asked)
+    assert answer.status == 204
+    assert answer.headers["access-control-allow-origin"] == "*"
