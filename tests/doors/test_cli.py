@@ -335,7 +335,7 @@ async def drawing(home: Home, *arguments: str) -> AsyncIterator[tuple[Gateway, a
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_what_is_in_flight_is_finished_first(home: Home, number: int) -> None:
-    """The client is answered, its picture kept. Its URL is another request, which nobody answers before the next start."""
+    """The client is answered, its picture kept; its URL is another request, which the next start answers."""
     async with drawing(home) as (gateway, go_on, generating):
         gateway.process.send_signal(number)
         await until(lambda: not _accepts(gateway.url), PATIENCE_S)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 
-import aiohttp
 import msgspec
 
 from pictura.core.errors import HouseError, Lost, NotSent, PicturaError, Rejected
@@ -29,6 +28,7 @@ from pictura.store.channels import ChannelRecord
 
 #: A poll that fails to get through is repeated: the task goes on without us.
 PASSING = (NotSent, Lost, Rejected)
+OnSend = Callable[[], None]
 OnPreview = Callable[[Preview], None]
 OnPending = Callable[[Pending], Awaitable[None]]
 
@@ -48,10 +48,15 @@ class Caller:
         self._task_timeout_s = task_timeout_s
         self._slots: dict[str, asyncio.Semaphore] = {}
 
-    async def call(self, candidate: Candidate, ask: Ask, on_preview: OnPreview, on_pending: OnPending) -> Done:
-        """From the first byte to the answer. `on_pending` returns when the task's id is durable."""
+    async def call(
+        self, candidate: Candidate, ask: Ask, on_send: OnSend, on_preview: OnPreview, on_pending: OnPending
+    ) -> Done:
+        """From the first byte to the answer. `on_send` is told when the channel has room, before that byte leaves;
+        `on_pending` returns when the task's id is durable.
+        """
         record, model = candidate.record, ask.card.id
         async with self._slot(record):
+            on_send()
             self._health.begin(record.name, model)
             try:
                 outcome = await self._start(candidate, ask, on_preview)
@@ -65,9 +70,8 @@ class Caller:
                 self._health.abandoned(record.name, model)
                 raise
             except Exception as error:
-                # A provider file that stumbles over an answer has sent the request: the vendor may bill it.
                 self._health.abandoned(record.name, model)
-                raise Lost(f"{record.provider} answered in a way this version does not understand") from error
+                raise _stumbled(candidate.provider) from error
         self._health.succeeded(record.name, model)
         return outcome
 
@@ -79,10 +83,11 @@ class Caller:
         deadline = time.monotonic() + self._task_timeout_s
         outcome: Done | Pending = task
         while isinstance(outcome, Pending):
-            if time.monotonic() > deadline:
+            left_s = deadline - time.monotonic()
+            if left_s <= 0:
                 await _stop(provider, outcome, via)
                 raise TimedOut(f"{provider.name} did not finish within {self._task_timeout_s:.0f} s")
-            await asyncio.sleep(outcome.poll_after_s)
+            await asyncio.sleep(min(outcome.poll_after_s, left_s))
             outcome = await _checked(provider, outcome, via)
         return outcome
 
@@ -119,14 +124,22 @@ async def _checked(provider: TaskProvider, task: Pending, via: Channel) -> Done 
         return await provider.check(task, via)
     except PASSING as error:
         if error.config:
-            raise
+            # No longer a no before work began: the task was accepted, and asking another channel would pay twice.
+            raise Lost(error.message, upstream_status=error.upstream_status, config=True) from error
         return msgspec.structs.replace(task, poll_after_s=max(task.poll_after_s, float(error.retry_after_s or 2)))
+    except PicturaError:
+        raise
+    except Exception as error:
+        raise _stumbled(provider) from error
+
+
+def _stumbled(provider: Provider) -> Lost:
+    """A provider file that stumbles over an answer has sent the request: the vendor may bill it."""
+    return Lost(f"{provider.name} answered in a way this version does not understand")
 
 
 async def _stop(provider: Provider, task: Pending, via: Channel) -> None:
     """Best effort: whether the vendor stops or not, the job's time is up."""
     if isinstance(provider, CancellingProvider):
-        try:
+        with suppress(Exception):
             await provider.cancel(task, via)
-        except (PicturaError, aiohttp.ClientError):
-            return

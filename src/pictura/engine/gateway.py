@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import msgspec
 
@@ -70,6 +71,9 @@ class Handle:
         self.outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self.task: asyncio.Task[None] | None = None
         self.run: Run | None = None
+        #: Its task has made its first step: one that is cancelled before never runs at all, not even to clean up.
+        self.begun = False
+        self.forsaken = False
         self._guests = 1
         self._previews: asyncio.Queue[Preview | None] | None = None
 
@@ -99,11 +103,14 @@ class Handle:
     def resolve(self, outcome: Outcome) -> None:
         if self._previews is not None:
             self._previews.put_nowait(None)
+        if self.outcome.cancelled():  # by a guest who awaited it without a shield
+            outcome.close()
+            return
         self.outcome.set_result(outcome)
         self._close_when_left()
 
     def _close_when_left(self) -> None:
-        if self._guests <= 0 and self.outcome.done():
+        if self._guests <= 0 and self.outcome.done() and not self.outcome.cancelled():
             self.outcome.result().close()
 
 
@@ -137,10 +144,10 @@ class Gateway:
         return self._launch(job, plan, inputs, attempts)
 
     def resume(self, job: Job, attempts: Sequence[Attempt]) -> Handle:
-        """Take up a job that another worker left. Raises NotFound where its inputs, model or channel are gone."""
-        plan = self._planner.plan_again(job.request, [attempt.channel for attempt in attempts])
-        inputs = self._intake.reopen(job.request)
+        """Take up a job that another worker left. Raises NotFound where its model or channel is gone."""
         newest = list({attempt.part: attempt for attempt in attempts}.values())
+        plan = self._planner.plan_again(job.request, [attempt.channel for attempt in newest])
+        inputs = self._intake.reopen(job.request)
         handle = self._launch(job, plan, inputs, newest, resumed=True)
         handle.leave()
         return handle
@@ -163,7 +170,9 @@ class Gateway:
         """The client has gone: a job that was not sent yet is cancelled. False: too late, it is finished and kept."""
         if handle.task is None or handle.run is None or handle.run.sent:
             return False
-        handle.task.cancel()
+        handle.forsaken = True
+        if handle.begun:
+            handle.task.cancel()
         return True
 
     async def cancel(self, job_id: str, project_id: str) -> bool:
@@ -218,9 +227,15 @@ class Gateway:
         run, job = handle.run, handle.job
         assert run is not None
         outcome = Outcome(job.id, plan.request, held=run.held)
+        handle.begun = True
         try:
+            if handle.forsaken:
+                raise asyncio.CancelledError
             outcome.result = await self._finish(run, plan, await run.parts())
         except asyncio.CancelledError:
+            if not handle.forsaken:
+                outcome.error = HouseError("this gateway is stopping; the job goes on when it starts again")
+                raise
             outcome.error = NotFound("this request was cancelled before it was sent")
             await self._end(run, JobState.CANCELLED, outcome.error)
         except PicturaError as error:
@@ -231,6 +246,8 @@ class Gateway:
             await self._end(run, JobState.FAILED, outcome.error)
         finally:
             del self._running[job.id]
+            if not run.over:
+                inputs.keys.clear()  # whoever takes this job up needs them
             await self._intake.forget(inputs)
             handle.resolve(outcome)
 
@@ -245,15 +262,19 @@ class Gateway:
         result, cost = _assembled(run.job, plan, came, errors)
         kept = _forgotten_result(result) if _is_ephemeral(plan.request) else result
 
-        def write(tx: Tx) -> ImageResult:
-            settled = jobs.succeed(tx, run.job, kept, cost)
+        def write(tx: Tx, settle: Callable[[Tx, Job, ImageResult, int | None], ImageResult]) -> ImageResult:
+            settled = settle(tx, run.job, kept, cost)
             note_ended(tx, run.job.id, run.ended)
             return settled
 
         try:
-            settled = await self._database.write(write)
+            settled = await self._database.write(partial(write, settle=jobs.succeed))
         except Superseded:
-            settled = await self._database.write(lambda tx: jobs.resurrect(tx, run.job, kept, cost))
+            settled = await self._database.write(partial(write, settle=jobs.resurrect))
+        except HouseError as error:
+            error.possibly_billed = True
+            raise
+        run.over = True
         return msgspec.structs.replace(result, cost=settled.cost)
 
     def _end_state(self, error: PicturaError) -> JobState:
@@ -271,6 +292,10 @@ class Gateway:
             await self._database.write(write)
         except Superseded:
             log.warning("job %s had its outcome already when it ended here as %s", run.job.id, state)
+        except HouseError as problem:
+            log.error("job %s could not be ended as %s: %s", run.job.id, state, problem.message)
+        else:
+            run.over = True
 
     def _earlier(self, draft: Draft, request_hash: str) -> Handle | None:
         """The job that this retry is a retry of: still running, or ended in a way that must not be paid twice."""

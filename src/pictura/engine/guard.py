@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -78,9 +79,10 @@ class Guard:
             bucket = self._buckets[key.id] = Bucket(key.requests_per_minute, now)
         wait_s = bucket.take(now)
         if wait_s:
+            retry_after_s = math.ceil(wait_s)
             raise RateLimited(
-                f"this key may make {key.requests_per_minute} requests a minute; try again in {wait_s:.0f} s",
-                retry_after_s=int(wait_s + 0.999),
+                f"this key may make {key.requests_per_minute} requests a minute; try again in {retry_after_s} s",
+                retry_after_s=retry_after_s,
             )
 
     def _leave(self, key_id: str) -> None:

@@ -61,8 +61,11 @@ class Health:
             condition.on_trial = True
 
     def succeeded(self, channel: str, model: str) -> None:
-        condition = self._conditions.pop((channel, model), None)
-        if condition is not None and condition.asides:
+        condition = self._conditions.get((channel, model))
+        if condition is None or self._still_rests(condition):
+            return
+        del self._conditions[channel, model]
+        if condition.asides:
             self._notice(channel, f"answers again for {model}")
 
     def failed(self, channel: str, model: str, error: PicturaError) -> None:
@@ -70,7 +73,8 @@ class Health:
         condition = self._conditions.setdefault((channel, model), Condition())
         condition.on_trial = False
         if not isinstance(error, UpstreamError):
-            condition.rest_until = 0.0
+            if not self._still_rests(condition):
+                condition.rest_until = 0.0
         elif error.config:
             self._refused(channel, model, condition, error)
         elif isinstance(error, Rejected):
@@ -95,6 +99,10 @@ class Health:
     def resting(self) -> dict[tuple[str, str], Condition]:
         now = self._clock()
         return {where: condition for where, condition in self._conditions.items() if condition.rest_until > now}
+
+    def _still_rests(self, condition: Condition) -> bool:
+        """A call from before the rest has ended: that says nothing about how the channel does now."""
+        return condition.rest_until > self._clock()
 
     def _refused(self, channel: str, model: str, condition: Condition, error: UpstreamError) -> None:
         condition.refusals += 1

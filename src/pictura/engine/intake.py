@@ -82,8 +82,8 @@ class Intake:
         return msgspec.structs.replace(request, images=tuple(stored), mask=mask)
 
     def reopen(self, request: ImageRequest) -> Inputs:
-        """The stored inputs of a job that is taken up again. Raises NotFound where they are gone."""
-        images = tuple(self._reopened(picture) for picture in request.images)
+        """The stored inputs of a job that is taken up again, as far as they are there: only a repeat needs them."""
+        images = tuple(found for picture in request.images if (found := self._reopened(picture)))
         mask = None if request.mask is None else self._reopened(request.mask)
         keys = [picture.key for picture in (*request.images, request.mask) if picture is not None]
         return Inputs(images, mask, [], keys)
@@ -150,11 +150,12 @@ class Intake:
         )
         suffix = media.FORMATS[picture.media_type.partition("/")[2].split("+")[0]].extension
         key = f"in/{day_of(job_id)}/{job_id}-{number}.{suffix}"
-        spool = picture.source
-        if not isinstance(spool, Spool):
-            spool = self._copied(spool)
+        source = picture.source
+        spool = source if isinstance(source, Spool) else self._copied(source)
         # Not worth a sync: after a power cut nothing is sent again that would need its inputs.
         await self._blobs.put(key, spool, durable=False)
+        if spool is not source:
+            spool.close()
         return msgspec.structs.replace(kept, key=key)
 
     def _copied(self, source: Bytes) -> Spool:
@@ -163,8 +164,11 @@ class Intake:
             spool.write(chunk)
         return spool
 
-    def _reopened(self, picture: InputPicture) -> AskPicture:
-        return AskPicture(self._blobs.open(picture.key), picture.media_type, picture.width, picture.height)
+    def _reopened(self, picture: InputPicture) -> AskPicture | None:
+        try:
+            return AskPicture(self._blobs.open(picture.key), picture.media_type, picture.width, picture.height)
+        except NotFound:
+            return None
 
 
 def canonical_hash(request: ImageRequest, inputs: Inputs) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from pictura.core import capability, size
-from pictura.core.errors import BadRequest, Forbidden, NotSent, PicturaError, RetiredModel, Unsupported
+from pictura.core.errors import BadRequest, Forbidden, NotFound, NotSent, PicturaError, RetiredModel, Unsupported
 from pictura.core.media import FORMATS
 from pictura.core.model import Choice, ModelCard
 from pictura.core.price import Order, PerPicture, Price, quote
@@ -72,7 +72,9 @@ class Planner:
     def plan(self, request: ImageRequest, key: Key) -> Plan:
         """Raises the CallerError that says what is wrong, or NotSent where nobody can be asked now."""
         card = self.card(request.model)
-        if not key.may_use((*card.names, request.model)):
+        # A name that is nothing but another spelling (`allowed/secret-model`) must not open what the list keeps shut.
+        alias = request.model if self.catalog.rename(request.model) != request.model else card.id
+        if not key.may_use((*card.names, alias)):
             raise Forbidden(f"this key may not use {card.id}; it is limited to {', '.join(key.models)}")
         candidates = self._candidates(card, request, key)
         if card.status == "retired" and not any(c.record.sandbox or c.record.models for c in candidates):
@@ -90,7 +92,7 @@ class Planner:
             size=fitted.size,
             candidates=candidates,
             parts=parts,
-            hold=_hold(candidates, fitted, key),
+            hold=_hold(candidates, fitted, parts, key),
             asked_format=request.output_format if request.output_format in card.outputs else "",
             adjusted=fitted.adjusted,
             ignored=fitted.ignored,
@@ -156,11 +158,12 @@ class Planner:
         return tuple(self._candidate(record, card) for record in _ordered(well, region))
 
     def _candidate(self, record: ChannelRecord, card: ModelCard) -> Candidate:
-        native = _listed_native(record, card)
+        provider = self.providers.get(record.provider)
+        if provider is None:
+            raise NotFound(f"channel {record.name!r} speaks for {record.provider!r}, which is not installed any more")
+        native = _listed_native(record, card) or card.native or card.id
         own_price = None if record.price_per_picture is None else PerPicture(record.price_per_picture)
-        return Candidate(
-            record, self.providers[record.provider], native or card.native or card.id, own_price or card.price
-        )
+        return Candidate(record, provider, native, own_price or card.price)
 
     def _serves(self, record: ChannelRecord, card: ModelCard, key: Key) -> bool:
         provider = self.providers.get(record.provider)
@@ -259,23 +262,27 @@ def _parts(n: int, at_once: int) -> tuple[int, ...]:
     return (at_once,) * whole + ((rest,) if rest else ())
 
 
-def _hold(candidates: Sequence[Candidate], fitted: _Fitted, key: Key) -> int:
+def _hold(candidates: Sequence[Candidate], fitted: _Fitted, parts: Sequence[int], key: Key) -> int:
     """The price on the dearest channel that may be asked; nothing in the sandbox."""
     if candidates[0].record.sandbox:
         return 0
-    order = Order(
-        sizes=(fitted.size,) * fitted.request.n,
-        quality=str(fitted.request.params.get("quality", "")),
-        prompt_bytes=len(fitted.request.prompt.encode()),
-        inputs=len(fitted.request.images),
-    )
+    # Part by part: every call sends the prompt and the inputs again, and pays for them again.
+    orders = [
+        Order(
+            sizes=(fitted.size,) * pictures,
+            quality=str(fitted.request.params.get("quality", "")),
+            prompt_bytes=len(fitted.request.prompt.encode()),
+            inputs=len(fitted.request.images),
+        )
+        for pictures in parts
+    ]
     prices = [candidate.price for candidate in candidates]
     if key.project.prepaid and any(price is None for price in prices):
         raise Forbidden(
             "nobody knows what this model costs, so a prepaid project cannot use it; the operator can set "
             'price = {per_picture = "…"} on its channel'
         )
-    return max((quote(price, order) for price in prices if price is not None), default=0)
+    return max((sum(quote(price, order) for order in orders) for price in prices if price is not None), default=0)
 
 
 def _listed_native(record: ChannelRecord, card: ModelCard) -> str | None:

@@ -7,7 +7,9 @@ before it is sent; a task's id before it is first asked about; everything else i
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import msgspec
 
@@ -16,7 +18,7 @@ from pictura.core.errors import HouseError, Lost, Malformed, PicturaError, Refus
 from pictura.core.price import Order, Usage, bill
 from pictura.core.result import Delivered
 from pictura.core.size import Size
-from pictura.engine.attempt import Caller
+from pictura.engine.attempt import Caller, TimedOut
 from pictura.engine.deliver import Deliverer, Wish
 from pictura.engine.intake import Inputs
 from pictura.engine.plan import Candidate, Plan, Planner
@@ -25,6 +27,8 @@ from pictura.infra.spool import Spool
 from pictura.providers.base import Ask, Done, Pending, Preview
 from pictura.store import jobs
 from pictura.store.jobs import Attempt, Job
+
+log = logging.getLogger("pictura.run")
 
 
 class Finished(msgspec.Struct):
@@ -52,7 +56,7 @@ class Tools(msgspec.Struct, frozen=True):
 class Run:
     """`attempts`: the newest of each part, in the database already. `resumed`: another worker made them, and is gone.
 
-    `sent` turns true when the first byte may leave.
+    `sent` turns true when the first byte may leave; a job that waits for room at its channel is not sent yet.
     """
 
     def __init__(
@@ -68,6 +72,8 @@ class Run:
     ) -> None:
         self.job = job
         self.sent = resumed
+        #: Its end is in the database.
+        self.over = False
         #: Pictures that are not stored, by key; whoever answers the client closes them.
         self.held: dict[str, Spool] = {}
         self.ended: list[tuple[int, PicturaError | None]] = []
@@ -80,7 +86,7 @@ class Run:
         self._number = max(attempt.number for attempt in attempts)
 
     async def parts(self) -> list[Finished | PicturaError]:
-        """What came of each part. Only a bug or a cancellation is raised."""
+        """What came of each part. Only a cancellation is raised."""
         if len(self._attempts) == 1:
             return [await self._part(attempt) for attempt in self._attempts.values()]
         return list(await asyncio.gather(*(self._part(attempt) for attempt in self._attempts.values())))
@@ -98,20 +104,32 @@ class Run:
             try:
                 return await self._try(candidate, attempt)
             except PicturaError as error:
-                self.ended.append((attempt.number, error))
-                following = self._following(candidate, candidates[position + 1 :], error)
-                if following is None:
+                if isinstance(error, Lost) and self._may_repeat(candidate, error):
+                    return await self._repeat(candidate, attempt, error)
+                # Nobody else is asked, unless it is certain that nobody was billed.
+                if not error.safe_elsewhere or position + 1 == len(candidates):
                     raise
-                attempt = await self._begin(attempt, following)
-                if following is candidate:
-                    return await self._try(candidate, attempt)
+                attempt = await self._begin(attempt, candidates[position + 1])
         raise HouseError("a job was run without a channel")
 
-    def _following(self, candidate: Candidate, others: list[Candidate], error: PicturaError) -> Candidate | None:
-        """Whom to ask after this error: nobody, unless it is certain that nobody was billed."""
-        if isinstance(error, Lost) and (candidate.provider.dedupes or self._tools.resend_lost):
-            return candidate
-        return others[0] if error.safe_elsewhere and others else None
+    def _may_repeat(self, candidate: Candidate, error: Lost) -> bool:
+        """A lost call, where the vendor knows a repeat for one, or the operator pays for two. Never without all of
+        the request: what an ephemeral job forgot, or inputs that are gone, cannot be sent again.
+        """
+        request, inputs = self._plan.request, self._inputs
+        whole = len(inputs.images) == len(request.images) and (inputs.mask is None) == (request.mask is None)
+        forgotten = self._resumed and request.delivery == "b64_ephemeral"
+        wanted = candidate.provider.dedupes or self._tools.resend_lost
+        return wanted and whole and not forgotten and not isinstance(error, TimedOut)
+
+    async def _repeat(self, candidate: Candidate, attempt: Attempt, lost: Lost) -> Finished:
+        """Once more, under the same client id. A second call that is turned away says nothing about the first."""
+        try:
+            return await self._try(candidate, await self._begin(attempt, candidate))
+        except PicturaError as error:
+            if error.possibly_billed or isinstance(error, Refused):
+                raise
+            raise lost from error
 
     async def _begin(self, before: Attempt, candidate: Candidate) -> Attempt:
         """A further attempt, in the database before it is sent. A repeat keeps its client id: the vendor knows it."""
@@ -131,17 +149,41 @@ class Run:
             note_ended(tx, self.job.id, ended)
 
         await self._tools.database.write(write)
-        self.ended = self.ended[len(ended) :]
+        # Not the first so many: another part may have written, or added, some of its own meanwhile.
+        self.ended = [entry for entry in self.ended if entry not in ended]
         return attempt
 
     async def _try(self, candidate: Candidate, attempt: Attempt) -> Finished:
         async def save(pending: Pending) -> None:
             text = msgspec.json.encode(pending).decode()
-            await self._tools.database.write(lambda tx: jobs.save_pending(tx, self.job, attempt.number, text))
+            try:
+                await self._tools.database.write(lambda tx: jobs.save_pending(tx, self.job, attempt.number, text))
+            except HouseError as error:
+                # The task is paid all the same: it is followed, and its pictures find their way to the job.
+                log.error("job %s: its task could not be saved: %s", self.job.id, error.message)
 
+        with self._noted(attempt):
+            ask = self._ask(candidate, attempt)
+            done = await self._tools.caller.call(candidate, ask, self._sending, self._on_preview, save)
+            return await self._delivered(candidate, attempt, done)
+
+    def _sending(self) -> None:
         self.sent = True
-        done = await self._tools.caller.call(candidate, self._ask(candidate, attempt), self._on_preview, save)
-        return await self._delivered(candidate, attempt, done)
+
+    @contextmanager
+    def _noted(self, attempt: Attempt) -> Iterator[None]:
+        """How an attempt failed, for the commit that comes next. A bug ends this part alone: the others are paid."""
+        try:
+            yield
+        except PicturaError as error:
+            self.ended.append((attempt.number, error))
+            raise
+        except Exception as error:
+            log.exception("job %s ran into a bug", self.job.id)
+            bug = HouseError("something went wrong here; the request id tells the operator where to look")
+            bug.possibly_billed = True
+            self.ended.append((attempt.number, bug))
+            raise bug from error
 
     async def _resume(self, attempt: Attempt) -> Finished:
         """A part that another worker began: its task is asked about, its stored pictures are found, or it is lost."""
@@ -149,24 +191,25 @@ class Run:
         if attempt.error:
             raise jobs.revived(msgspec.json.decode(attempt.error, type=jobs.StoredError))
         stored = await self._tools.deliverer.recover(self._wish(candidate), attempt.part)
+        if attempt.pending and len(stored) < attempt.pictures:
+            try:
+                return await self._follow(candidate, attempt, msgspec.json.decode(attempt.pending, type=Pending))
+            except PicturaError:
+                if not stored:
+                    raise
         if stored:
             self.ended.append((attempt.number, None))
             return self._finished(candidate, stored, Done(pictures=()), None)
-        if attempt.state == "pending" and attempt.pending:
-            return await self._follow(candidate, attempt, msgspec.json.decode(attempt.pending, type=Pending))
         lost = Lost("this gateway stopped while the request was on its way; whether it was billed is not known")
         self.ended.append((attempt.number, lost))
-        if candidate.provider.dedupes or self._tools.resend_lost:
-            return await self._try(candidate, await self._begin(attempt, candidate))
+        if self._may_repeat(candidate, lost):
+            return await self._repeat(candidate, attempt, lost)
         raise lost
 
     async def _follow(self, candidate: Candidate, attempt: Attempt, pending: Pending) -> Finished:
-        try:
+        with self._noted(attempt):
             done = await self._tools.caller.follow(candidate, pending)
             return await self._delivered(candidate, attempt, done)
-        except PicturaError as error:
-            self.ended.append((attempt.number, error))
-            raise
 
     async def _delivered(self, candidate: Candidate, attempt: Attempt, done: Done) -> Finished:
         """All pictures of an answer, safe; those that are broken are left out and said to be missing."""
@@ -180,7 +223,7 @@ class Run:
         )
         pictures = [outcome for outcome in outcomes if isinstance(outcome, Delivered)]
         failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
-        if failures and (not pictures or not isinstance(failures[0], PicturaError)):
+        if failures and not pictures:
             raise failures[0]
         self.ended.append((attempt.number, None))
         return self._finished(candidate, pictures, done, failures[0] if failures else None)
@@ -189,6 +232,8 @@ class Run:
         self, candidate: Candidate, pictures: Sequence[Delivered], done: Done, failure: BaseException | None
     ) -> Finished:
         missing = failure if isinstance(failure, PicturaError) else None
+        if failure is not missing:
+            log.error("job %s: a picture could not be kept", self.job.id, exc_info=failure)
         return Finished(
             pictures=tuple(pictures),
             cost=self._cost(candidate, pictures, done),

@@ -8,7 +8,7 @@ import socket
 import time
 from functools import partial
 
-from pictura.core.errors import PicturaError
+from pictura.core.errors import HouseError, PicturaError
 from pictura.core.job import JobState
 from pictura.engine.gateway import Gateway
 from pictura.infra.blobs import Blobs
@@ -98,6 +98,10 @@ class Worker:
             self._gateway.resume(job, attempts)
         except PicturaError as error:
             await self._give_up(job, error)
+        except Exception:
+            # One job must not keep the house from opening.
+            log.exception("job %s cannot be taken up", job.id)
+            await self._give_up(job, HouseError("this request was interrupted and could not be taken up again"))
 
     async def _give_up(self, job: Job, error: PicturaError) -> None:
         """A job that cannot even be taken up (its model or channel is gone): ended, its hold released."""
@@ -115,16 +119,16 @@ class Worker:
                     await self._database.write(lambda tx: workers.join(tx, self.id, socket.gethostname()))
                 if self._silent_ms:
                     await self.take_over()
-            except PicturaError as error:
-                log.error("heartbeat failed: %s", error.message)
+            except Exception:  # a heart that stops for one bad beat is taken for dead
+                log.exception("heartbeat failed")
 
     async def _sweep(self) -> None:
         while True:
             await asyncio.sleep(SWEEP_S)
             try:
                 await self.sweep()
-            except (PicturaError, OSError) as error:
-                log.error("sweeping failed: %s", error)
+            except Exception:
+                log.exception("sweeping failed")
 
 
 def _take(tx: Tx, dead: str, heir: str) -> list[Job]:

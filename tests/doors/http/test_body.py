@@ -177,14 +177,15 @@ async def test_a_client_that_goes_while_it_sends(door: Door, upstream: Upstream)
 # -- early refusals --
 
 
-async def test_a_refusal_reaches_a_client_that_still_sends_slowly(door: Door) -> None:
-    """What is wrong was seen in the first piece; the deadline for the next one is no longer of interest."""
+async def test_a_refusal_reaches_a_client_that_sends_the_rest_slowly(door: Door) -> None:
+    """What is wrong was seen early on; the deadline for the next piece is no longer of interest."""
+    data = padded(TEXT_BYTES + 1000)
     async with connected(door.port) as (reader, writer):
-        writer.write(head("POST", EDITS["openai"], Content_Type="multipart/form-data; boundary=x", Content_Length=8))
-        writer.write(b"--y\r\n")
+        writer.write(head("POST", PATH, Content_Type=JSON, Content_Length=len(data)) + data[:-10])
         await asyncio.sleep(0.6)
-        writer.write(b"\r\n\r\n"[:3])
-        assert (await read_answer(reader)).status == 400
+        writer.write(data[-10:])
+        answer = await read_answer(reader)
+    assert answer.status == 413
 
 
 async def test_a_stranger_s_body_is_taken_in_and_forgotten(door: Door) -> None:

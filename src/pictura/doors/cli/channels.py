@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import dataclass
 from getpass import getpass
-from typing import Literal
+from typing import Annotated
 
-from cyclopts import App
+from cyclopts import App, Parameter
 
 from pictura.core.errors import BadRequest
 from pictura.doors.cli.client import segment
@@ -17,7 +18,43 @@ from pictura.doors.desk.shapes import ChannelShown, Nothing, Page
 
 app = App(name="channels", help="Accounts at providers: list, add, remove.")
 
-Word = tuple[str, ...]
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Terms:
+    """How a channel is used."""
+
+    base_url: Annotated[str, Parameter(help="Where its API lives; else the vendor's own address.")] = ""
+    models: Annotated[
+        tuple[str, ...],
+        Parameter(help="Only these models; ours=theirs where it calls one differently. Repeat for several."),
+    ] = ()
+    weight: Annotated[int, Parameter(help="Share of requests among channels of one priority.")] = 1
+    priority: Annotated[int, Parameter(help="Lower numbers are asked first.")] = 0
+    max_concurrency: Annotated[int, Parameter(help="Calls at once; 0: no limit.")] = 0
+    region: Annotated[str, Parameter(help="Preferred when a request names its region.")] = ""
+    private: Annotated[bool, Parameter(help="Its address may lie in a private network.")] = False
+    relay: Annotated[bool, Parameter(help="Hand the upstream's own URLs on instead of keeping the pictures.")] = False
+    price: Annotated[str, Parameter(help="Dollars it takes for a picture, where that is not the card's price.")] = ""
+    disabled: Annotated[bool, Parameter(help="Keep it, but do not ask it.")] = False
+
+    def told(self) -> dict[str, object]:
+        """In the admin API's words."""
+        return {
+            "base_url": self.base_url,
+            "models": dict(_pair(text) for text in self.models) or None,
+            "weight": self.weight,
+            "priority": self.priority,
+            "max_concurrency": self.max_concurrency,
+            "region": self.region,
+            "allow_private_network": self.private,
+            "results": "relay" if self.relay else "host",
+            "price": {"per_picture": self.price} if self.price else None,
+            "enabled": not self.disabled,
+        }
+
+
+USUAL = Terms()
 
 
 @app.default
@@ -46,18 +83,9 @@ def add(
     *,
     provider: str,
     api_key_env: str = "",
-    secret: Word = (),
+    secret: tuple[str, ...] = (),
     no_key: bool = False,
-    base_url: str = "",
-    models: Word = (),
-    weight: int = 1,
-    priority: int = 0,
-    max_concurrency: int = 0,
-    region: str = "",
-    private: bool = False,
-    results: Literal["host", "relay"] = "host",
-    price: str = "",
-    disabled: bool = False,
+    terms: Terms = USUAL,
     reach: Reach = ANYWHERE,
 ) -> None:
     """Add a channel, or replace the one of this name. Its key is asked for, or read from standard input.
@@ -74,42 +102,13 @@ def add(
         A secret by its name, where a provider needs several: access_key=… Repeat for each.
     no_key
         It wants no key; or, of a channel that is there already: its key stays.
-    base_url
-        Where its API lives; else the vendor's own address.
-    models
-        Only these models; `ours=theirs` where it calls one differently. Repeat for several.
-    weight
-        Share of requests among channels of one priority.
-    priority
-        Lower numbers are asked first.
-    max_concurrency
-        Calls at once; 0: no limit.
-    region
-        Preferred when a request names its region.
-    private
-        Its address may lie in a private network.
-    results
-        Keep the pictures here, or hand the upstream's own URLs on.
-    price
-        Dollars this account pays for a picture, where it is not the card's price.
-    disabled
-        Keep it, but do not ask it.
     """
     wanted = {
         "name": name,
         "provider": provider,
         "api_key": "" if no_key or secret else _key(api_key_env),
         "secrets": dict(_pair(text, "--secret") for text in secret),
-        "base_url": base_url,
-        "models": dict(_pair(text) for text in models) or None,
-        "weight": weight,
-        "priority": priority,
-        "max_concurrency": max_concurrency,
-        "region": region,
-        "allow_private_network": private,
-        "results": results,
-        "price": {"per_picture": price} if price else None,
-        "enabled": not disabled,
+        **terms.told(),
     }
     made = reach.administer().ask("POST", "/api/channels", ChannelShown, body=wanted)
     print(f"{made.name}: {made.provider} at {made.base_url}")

@@ -128,7 +128,12 @@ class Client:
         parts = urlsplit(url)
         if parts.path.startswith(FILES):
             # Ours, whatever public name it was given: fetched where we know the house to be.
-            return self._send("GET", f"{parts.path}?{parts.query}", timeout_s=ACT_S)
+            try:
+                return self._send("GET", f"{parts.path}?{parts.query}", timeout_s=ACT_S)
+            except Answered:
+                pass  # the one of another house, whose URL was handed on
+        if parts.scheme not in ("http", "https"):
+            raise HouseError(f"the picture's URL begins with {parts.scheme[:20]!r}; only http and https are fetched")
         return _open(urllib.request.build_opener(), urllib.request.Request(url), ACT_S)
 
     def _send(self, method: str, path: str, body: Body | None = None, *, timeout_s: float) -> http.client.HTTPResponse:

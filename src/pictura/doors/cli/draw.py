@@ -163,12 +163,13 @@ def _drawing(entry: Entry, wish: Wish, reach: Reach) -> Client:
     if reach.key:
         return Client(entry.url, reach.key)
     live, test = admin_key(entry), test_key(entry)
-    sandbox = (
-        not _served(Client(entry.url, live), wish.model) if wish.sandbox is None and live and test else wish.sandbox
-    )
-    key = test if sandbox else live or test
+    sandbox = wish.sandbox
+    if sandbox is None:
+        sandbox = not live or (bool(test) and not _served(Client(entry.url, live), wish.model))
+    key = test if sandbox else live
     if not key:
-        raise BadRequest(f"no key for {entry.url} in your profile; pass one with --key or PICTURA_KEY")
+        kind = "test" if sandbox else "live"
+        raise BadRequest(f"no {kind} key for {entry.url} in your profile; pass one with --key or PICTURA_KEY")
     return Client(entry.url, key)
 
 

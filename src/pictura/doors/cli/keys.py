@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Literal
+from typing import Annotated, Literal
 
-from cyclopts import App
+from cyclopts import App, Parameter
 
 from pictura.core.errors import BadRequest
 from pictura.doors.cli.client import segment
@@ -16,10 +17,53 @@ from pictura.doors.desk.shapes import KeyShown, MadeKey, Page
 
 app = App(name="keys", help="Keys of clients: list, new, change, disable, enable.")
 
-Word = tuple[str, ...]
-Period = Literal["day", "week", "month"]
 _SPAN = re.compile(r"(\d{1,5})([dhw])")
 _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Terms:
+    """What a key may do. Not named: no limit for a new key, no change for one that is there."""
+
+    models: Annotated[
+        tuple[str, ...],
+        Parameter(help="Only these models; gpt-image-* is a pattern, all takes the limit away. Repeat for several."),
+    ] = ()
+    networks: Annotated[
+        tuple[str, ...],
+        Parameter(help="Only from these addresses or networks; all takes the limit away. Repeat for several."),
+    ] = ()
+    dialect: Annotated[str | None, Parameter(help="What it speaks where nothing else names a dialect.")] = None
+    requests_per_minute: Annotated[int | None, Parameter(help="Requests a minute at most; 0: no limit.")] = None
+    concurrency: Annotated[int | None, Parameter(help="Requests at once at most; 0: no limit.")] = None
+    cap: Annotated[str, Parameter(help="Dollars it may spend at most, such as 12.50; none takes the cap away.")] = ""
+    per: Annotated[
+        Literal["day", "week", "month", "ever"] | None, Parameter(help="After which time the cap begins anew.")
+    ] = None
+    expires: Annotated[
+        str, Parameter(help="A date (2027-01-31) or a time from now (30d, 12h, 2w); never takes it away.")
+    ] = ""
+
+    def told(self) -> dict[str, object]:
+        """What was named, in the admin API's words."""
+        wanted: dict[str, object] = {
+            "models": _listed(self.models),
+            "networks": _listed(self.networks),
+            "dialect": self.dialect,
+            "requests_per_minute": self.requests_per_minute,
+            "concurrency": self.concurrency,
+            "cap_period": {"ever": ""}.get(self.per, self.per) if self.per else None,
+        }
+        said = {field: value for field, value in wanted.items() if value is not None}
+        if self.cap:
+            said["cap"] = None if self.cap == "none" else self.cap
+        if self.expires:
+            said["expires"] = None if self.expires == "never" else until(self.expires)
+        return said
+
+
+NOTHING = Terms()
 
 
 @app.default
@@ -50,15 +94,8 @@ def new(
     test: bool = False,
     admin: bool = False,
     project: str = "default",
-    models: Word = (),
-    networks: Word = (),
-    dialect: str = "",
-    requests_per_minute: int = 0,
-    concurrency: int = 0,
-    cap: str = "",
-    per: Period | None = None,
-    expires: str = "",
     text: str = "",
+    terms: Terms = NOTHING,
     json: bool = False,
     reach: Reach = ANYWHERE,
 ) -> None:
@@ -74,22 +111,6 @@ def new(
         It may also administer this house.
     project
         Who pays.
-    models
-        Only these models; `gpt-image-*` is a pattern. Repeat for several.
-    networks
-        Only from these addresses or networks. Repeat for several.
-    dialect
-        What it speaks where nothing else names a dialect.
-    requests_per_minute
-        Requests a minute at most; 0: no limit.
-    concurrency
-        Requests at once at most; 0: no limit.
-    cap
-        Dollars it may spend at most, such as 12.50.
-    per
-        After which time the cap begins anew; else never.
-    expires
-        A date (2027-01-31) or a time from now (30d, 12h, 2w).
     text
         A key that somebody has already, taken over as it is.
     json
@@ -100,15 +121,8 @@ def new(
         "kind": "test" if test else "live",
         "scopes": ["draw", "admin"] if admin else ["draw"],
         "project": project,
-        "models": models,
-        "networks": networks,
-        "dialect": dialect,
-        "requests_per_minute": requests_per_minute,
-        "concurrency": concurrency,
-        "cap": cap or None,
-        "cap_period": per or "",
-        "expires": until(expires) if expires else None,
         "text": text,
+        **terms.told(),
     }
     made = reach.administer().ask("POST", "/api/keys", MadeKey, body=wanted)
     if json:
@@ -119,21 +133,7 @@ def new(
 
 
 @app.command
-def change(
-    id: str,
-    /,
-    *,
-    name: str = "",
-    models: Word = (),
-    networks: Word = (),
-    dialect: str | None = None,
-    requests_per_minute: int | None = None,
-    concurrency: int | None = None,
-    cap: str = "",
-    per: Literal["day", "week", "month", "ever"] | None = None,
-    expires: str = "",
-    reach: Reach = ANYWHERE,
-) -> None:
+def change(id: str, /, *, name: str = "", terms: Terms = NOTHING, reach: Reach = ANYWHERE) -> None:
     """Change what a key may do; what is not named stays as it is.
 
     Parameters
@@ -142,38 +142,9 @@ def change(
         The key's id, see: pictura keys.
     name
         Your name for it.
-    models
-        Only these models; `all` for every one. Repeat for several.
-    networks
-        Only from these networks; `all` for every one. Repeat for several.
-    dialect
-        What it speaks where nothing else names a dialect.
-    requests_per_minute
-        Requests a minute at most; 0: no limit.
-    concurrency
-        Requests at once at most; 0: no limit.
-    cap
-        Dollars it may spend at most; `none` for no cap.
-    per
-        After which time the cap begins anew.
-    expires
-        A date (2027-01-31) or a time from now (30d, 12h, 2w); `never`.
     """
-    wanted: dict[str, object] = {
-        "name": name or None,
-        "models": _listed(models),
-        "networks": _listed(networks),
-        "dialect": dialect,
-        "requests_per_minute": requests_per_minute,
-        "concurrency": concurrency,
-        "cap_period": {"ever": ""}.get(per, per) if per else None,
-    }
-    said = {field: value for field, value in wanted.items() if value is not None}
-    if cap:
-        said["cap"] = None if cap == "none" else cap
-    if expires:
-        said["expires"] = None if expires == "never" else until(expires)
-    key = reach.administer().ask("PATCH", f"/api/keys/{segment(id)}", KeyShown, body=said)
+    wanted = {**({"name": name} if name else {}), **terms.told()}
+    key = reach.administer().ask("PATCH", f"/api/keys/{segment(id)}", KeyShown, body=wanted)
     print(f"{key.id} {key.name}: {_state(key)}{', ' + _limits(key) if _limits(key) else ''}")
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from starlette.applications import Starlette
+from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from pictura.core import ids
 from pictura.doors.admin import Admin
 from pictura.doors.house import House
 from pictura.doors.http.files import Files
@@ -41,6 +43,17 @@ class _Door:
             return
         path: str = scope["path"]
         if path == "/health" or path.startswith((FILES, "/api/")):
-            await self._infrastructure(scope, receive, send)
+            await self._infrastructure(scope, receive, _numbered(send))
         else:
             await self._speaker(scope, receive, send)
+
+
+def _numbered(send: Send) -> Send:
+    """Every answer has a request id; those that name none themselves get one here."""
+
+    async def numbered(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            MutableHeaders(scope=message).setdefault("x-request-id", ids.new("req"))
+        await send(message)
+
+    return numbered

@@ -46,6 +46,7 @@ class Incoming:
         self._slots = slots
         self._ended = headers.get("content-length") == "0" and "transfer-encoding" not in headers
         self._pieces = 0
+        self._too_slow = False
 
     async def read(self, limits: Limits, picture_bytes: int, open_spool: Callable[[], Spool]) -> Body:
         """The whole body. Raises BadRequest and its kin, ClientGone."""
@@ -63,6 +64,8 @@ class Incoming:
 
     async def drain(self) -> bool:
         """Take in what a refused client is still sending, within bounds. False: there is more of it."""
+        if self._too_slow:
+            return False
         if self._headers.get("expect", "").lower() == "100-continue":
             return False  # it waits for our word before it sends, and the answer is that word
         taken = 0
@@ -90,9 +93,13 @@ class Incoming:
                     taken += len(chunk)
                     patience.reschedule(now + idle_s)
                     if now - started > idle_s and taken < (now - started) * self._settings.body_slowest:
-                        raise TooSlow(f"the body came slower than {self._settings.body_slowest} bytes a second")
+                        raise self._slow(f"the body came slower than {self._settings.body_slowest} bytes a second")
         except TimeoutError:
-            raise TooSlow(f"nothing of the body came for {idle_s:g} s") from None
+            raise self._slow(f"nothing of the body came for {idle_s:g} s") from None
+
+    def _slow(self, what: str) -> TooSlow:
+        self._too_slow = True
+        return TooSlow(what)
 
     async def _next(self) -> bytes:
         message = await self._receive()

@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 
+from pictura.core import ids
 from pictura.core.errors import NotFound
 from pictura.core.media import FORMATS
 from pictura.doors.house import House
@@ -34,7 +35,8 @@ class Files:
             left_s = self._house.links.check(key, request.query_params)
             blob = self._house.blobs.open(key)
         except NotFound as error:
-            return JSONResponse({"error": {"message": error.message, "type": "not_found"}}, 404, _INERT)
+            told = {"message": error.message, "type": "not_found", "request_id": ids.new("req")}
+            return JSONResponse({"error": told}, 404, {**_INERT, "x-request-id": told["request_id"]})
         ending = PurePosixPath(key).suffix.removeprefix(".")
         headers = {**_INERT, "cache-control": f"private, max-age={left_s}, immutable"}
         return FileResponse(blob.path, headers=headers, media_type=_TYPES.get(ending, "application/octet-stream"))

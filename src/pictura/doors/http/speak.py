@@ -33,7 +33,8 @@ CORS = {"access-control-allow-origin": "*", "access-control-expose-headers": "*"
 PREFLIGHT = {
     **CORS,
     "access-control-allow-methods": "GET, POST, OPTIONS",
-    "access-control-allow-headers": "*",
+    # The wildcard stands for every header but this one (the Fetch standard).
+    "access-control-allow-headers": "authorization, *",
     "access-control-max-age": "86400",
 }
 
@@ -52,7 +53,7 @@ class Speaker:
         visit = Visit(scope, self._trusted)
         incoming = Incoming(receive, visit.headers, self._house.settings.server, self._house.uploads)
         if visit.method == "OPTIONS":
-            await send_reply(send, Reply(b"", 204, PREFLIGHT), {})
+            await send_reply(send, Reply(b"", 204, PREFLIGHT), {"x-request-id": visit.id})
             return
         found = self._name(visit)
         call = _call(visit, found)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, quote, urlencode
 
 from starlette.types import Scope
 
@@ -14,6 +15,8 @@ from pictura.core.errors import BadRequest
 
 #: Where clients of one dialect or another carry their key.
 KEY_HEADERS = ("x-api-key", "x-goog-api-key", "api-key")
+#: Names in a query that go with secrets: `key` is ours and Gemini's, `s` our links' signature; the rest are mistakes.
+_SECRET = re.compile(r"key|token|secret|auth|password|^s$", re.IGNORECASE)
 
 
 class Visit:
@@ -28,6 +31,7 @@ class Visit:
         self.id = ids.new("req")
         self._scope = scope
         self._peer: str = scope["client"][0] if scope.get("client") else ""
+        self._proxies = trusted
         self._trusted = bool(trusted) and _within(self._peer, trusted)
 
     @cached_property
@@ -47,9 +51,18 @@ class Visit:
 
     @property
     def address(self) -> str:
-        """The client's own address: of a chain of proxies, the nearest that is not trusted would be forged by it."""
+        """The client's own: of a chain of proxies, the nearest that is not trusted; it may forge what lies beyond."""
+        here = self._peer
+        for further in reversed(self._forwarded_for):
+            if not _within(here, self._proxies):
+                break
+            here = further
+        return here
+
+    @property
+    def _forwarded_for(self) -> list[str]:
         forwarded = self.headers.get("x-forwarded-for", "") if self._trusted else ""
-        return forwarded.rpartition(",")[2].strip() or self._peer
+        return [entry for entry in (entry.strip() for entry in forwarded.split(",")) if entry]
 
     @property
     def server(self) -> tuple[str, int]:
@@ -68,11 +81,12 @@ class Visit:
         return shown
 
     def shown_target(self) -> str:
-        """Path and query for a log, with what may be a key taken out."""
+        """Path and query for a log: on one line, with what may be a key or a signature taken out."""
+        path = quote(self.path, errors="replace")
         if not self._scope["query_string"]:
-            return self.path
-        pairs = "&".join(f"{name}={'***' if name in ('key', 's') else value}" for name, value in self.query.items())
-        return f"{self.path}?{pairs}"
+            return path
+        shown = {name: "***" if _SECRET.search(name) else value for name, value in self.query.items()}
+        return f"{path}?{urlencode(shown, safe='*', errors='replace')}"
 
 
 def networks(listed: Sequence[str]) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:

@@ -1,0 +1,109 @@
+"""Which dialect a request speaks is named, in one order: prefix, own path, Host, key, openai."""
+
+from __future__ import annotations
+
+import pytest
+
+from pictura.dialects.base import Verb
+from pictura.dialects.imagerouter import ImageRouter
+from pictura.dialects.openai import OpenAI
+from pictura.doors.http.switchboard import Found, Switchboard
+from tests.doors.door import TEST, Door
+from tests.upstream import Upstream
+
+BOARD = Switchboard(
+    {"openai": OpenAI(), "imagerouter": ImageRouter()},
+    {"Pictures.Example": "imagerouter", "imagerouter.io": "openai"},
+)
+OPENAI, IMAGEROUTER = "api.openai.com", "api.imagerouter.io"
+OWN = "/v1/openai/images/generations"
+SHARED = "/v1/images/generations"
+
+
+def find(path: str, host: str = "127.0.0.1:4000", key: str = "", method: str = "POST") -> Found:
+    return BOARD.find(method, path, host, lambda: key)
+
+
+@pytest.mark.parametrize(
+    ("path", "host", "key", "dialect"),
+    [
+        ("/imagerouter" + SHARED, OPENAI, "openai", "imagerouter"),
+        ("/openai" + SHARED, IMAGEROUTER, "imagerouter", "openai"),
+        (OWN, OPENAI, "openai", "imagerouter"),
+        (SHARED, IMAGEROUTER, "openai", "imagerouter"),
+        (SHARED, OPENAI, "imagerouter", "openai"),
+        (SHARED, "API.ImageRouter.IO:8443", "openai", "imagerouter"),
+        (SHARED, "pictures.example", "openai", "imagerouter"),
+        (SHARED, "imagerouter.io", "imagerouter", "openai"),  # the operator's word counts more than the built-in one
+        (SHARED, "unknown.example", "imagerouter", "imagerouter"),
+        (SHARED, "unknown.example", "", "openai"),
+        (SHARED, "unknown.example", "removed-dialect", "openai"),
+        (SHARED, "", "", "openai"),
+    ],
+)
+def test_the_order(path: str, host: str, key: str, dialect: str) -> None:
+    found = find(path, host, key)
+    assert found.dialect.name == dialect
+    assert found.route is not None
+    assert found.route.verb is Verb.DRAW
+
+
+@pytest.mark.parametrize("path", ["/imagerouter" + SHARED, OWN])
+def test_the_key_is_asked_only_where_nothing_else_says_it(path: str) -> None:
+    def never() -> str:
+        raise AssertionError("asked")
+
+    BOARD.find("POST", path, "127.0.0.1", never)
+    BOARD.find("POST", SHARED, OPENAI, never)
+
+
+@pytest.mark.parametrize("path", ["/imagerouter", "/imagerouter/", "/imagerouter/v1", "/", "", "//", "*", "/imagerouterx"])
+def test_paths_that_lead_nowhere(path: str) -> None:
+    assert find(path).route is None
+
+
+def test_a_path_without_a_route_still_has_a_dialect() -> None:
+    assert find("/v1/pictures", IMAGEROUTER).dialect.name == "imagerouter"
+    assert find("/openai" + OWN).route is None
+
+
+def test_names_with_slashes() -> None:
+    found = find("/v1/models/vendor/a model:free", IMAGEROUTER, method="GET")
+    assert found.place == {"id": "vendor/a model:free"}
+
+
+def test_methods() -> None:
+    imagerouter, openai = ImageRouter(), OpenAI()
+    assert BOARD.methods(SHARED, openai) == ["POST"]
+    assert BOARD.methods("/openai" + SHARED, openai) == ["POST"]
+    assert BOARD.methods("/imagerouter/v1/auth/test", imagerouter) == ["GET", "POST"]
+    assert BOARD.methods("/v1/pictures", openai) == []
+
+
+def test_hosts() -> None:
+    assert {OPENAI, IMAGEROUTER, "pictures.example"} <= set(BOARD.hosts)
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_key_may_name_its_dialect(door: Door, upstream: Upstream) -> None:
+    """For a client that can change neither its path nor its host."""
+    await door.new_key("sk-pic-of-a-router", dialect="imagerouter")
+    fields = {"model": "test/test", "prompt": "a fox"}
+    answer = await door.ask(fields, path=SHARED, key="sk-pic-of-a-router")
+    assert set(answer.fields) == {"created", "data", "latency", "cost"}
+    wrong = await door.ask({}, path=SHARED, key="sk-pic-of-a-router")
+    assert wrong.error.message == "'model' is a required parameter"
+    plain = await door.ask(fields, path=SHARED, key=TEST)
+    assert "latency" not in plain.fields
+    stranger = await door.ask(fields, path=SHARED, key="sk-nobodys")
+    assert stranger.error.code == "invalid_api_key"
+    named = await door.ask(fields, path="/openai" + SHARED, key="sk-pic-of-a-router")
+    assert "latency" not in named.fields
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_infrastructure_answers_on_any_host(door: Door) -> None:
+    for host in (OPENAI, IMAGEROUTER, "unknown.example"):
+        answer = await door.send("GET", "/health", headers={"Host": host})
+        assert (answer.status, answer.body) == (200, b'{"status":"ok"}')
+        assert answer.headers["x-request-id"].startswith("req_")
