@@ -46,7 +46,7 @@ $(VENV)/bin/python:
 $(INSTALLED): pyproject.toml requirements.txt | $(VENV)/bin/python
 	@echo "Setting up $(VENV) (a minute at the first time) …"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable . 
 	@touch $@
 
 $(TOOLS): requirements-dev.txt $(INSTALLED)
