@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import inspect
 import re
+import sys
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -248,7 +249,8 @@ vendor's own name and ImageRouter's `vendor/name` and `:free` forms.
 A price is what the card says a picture costs in dollars; the operator's own `price` on a channel goes before it. Where
 the price is by token, the figures are those of one picture of 1024x1024 from a short prompt. *Not known*: a test key
 draws it, a live key of a postpaid project too (its cost is told as unknown); a prepaid project needs the operator's
-price. *Status* is the vendor's. **Sources are named because they differ in worth: check a price that matters to you on the vendor's own page.**
+price. *Status* is the vendor's. **Sources are named because they differ in worth: check a price that matters to you on
+the vendor's own page.**
 
 {"".join(_provider_models(name, provider) for name, provider in found.items())}"""
 
@@ -476,7 +478,14 @@ def _next(state: JobState) -> list[str]:
 
 
 def cli_page() -> str:
-    return app.generate_docs(output_format="markdown").replace("```console", "```text")
+    arguments = sys.argv
+    # Groups are called after the program that runs, and that is another one here.
+    sys.argv = ["pictura"]
+    try:
+        text: str = app.generate_docs(output_format="markdown")
+    finally:
+        sys.argv = arguments
+    return text.replace("```console", "```text")
 
 
 def admin_page() -> str:

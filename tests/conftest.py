@@ -104,10 +104,11 @@ def picture(width: int = 64, height: int = 64, format: str = "png") -> bytes:
 
 
 class Drawn(msgspec.Struct):
-    """`count` pictures (None: as many as were asked for) of `data`, or the URLs of `urls`."""
+    """`count` pictures (None: as many as were asked for) of `data`, or `each` of these, or the URLs of `urls`."""
 
     count: int | None = None
     data: bytes = picture()
+    each: tuple[bytes, ...] = ()
     urls: tuple[str, ...] = ()
     usage: Usage | None = None
     cost: int | None = None
@@ -160,9 +161,10 @@ class Scripted(CancellingProvider):
 
     def _done(self, drawn: Drawn, count: int) -> Done:
         raws = [Raw(url=url) for url in drawn.urls]
-        for _ in range(0 if raws else count if drawn.count is None else drawn.count):
+        copies = 0 if raws else count if drawn.count is None else drawn.count
+        for data in drawn.each or [drawn.data] * copies:
             spool = self.open_spool()
-            spool.write(drawn.data)
+            spool.write(data)
             raws.append(Raw(spool=spool))
         return Done(pictures=tuple(raws), usage=drawn.usage, cost=drawn.cost, echo=drawn.echo)
 

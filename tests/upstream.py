@@ -12,6 +12,7 @@ import email.parser
 import email.policy
 import hashlib
 import io
+import random
 import socket
 import struct
 from collections import deque
@@ -33,6 +34,14 @@ def picture(width: int = 64, height: int = 64, format: str = "png", mode: str = 
     """An encoded picture of one colour: some kilobytes at most."""
     encoded = io.BytesIO()
     Image.new(mode, (width, height), "teal").save(encoded, format)
+    return encoded.getvalue()
+
+
+@lru_cache(maxsize=1)
+def noise() -> bytes:
+    """A PNG that does not compress: 200 KB."""
+    encoded = io.BytesIO()
+    Image.frombytes("RGB", (256, 256), random.Random(1).randbytes(256 * 256 * 3)).save(encoded, "png")
     return encoded.getvalue()
 
 
@@ -209,7 +218,9 @@ async def draw_by_url(exchange: Exchange) -> None:
     await exchange.answer(200, msgspec.json.encode({"created": 1, "data": pictures}))
 
 
-def file(data: bytes, kind: str = "image/png", status: int = 200, headers: Mapping[str, str] | None = None) -> Behaviour:
+def file(
+    data: bytes, kind: str = "image/png", status: int = 200, headers: Mapping[str, str] | None = None
+) -> Behaviour:
     """For `Upstream.files`."""
 
     async def behave(exchange: Exchange) -> None:

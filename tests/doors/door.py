@@ -39,6 +39,7 @@ TEST = "sk-test-0123456789abcdef"
 LIVE = "sk-pic-live-0123456789abcdef"
 KEYS = (ADMIN, TEST, LIVE, KEY)
 
+USUAL = Settings()
 STUDIO = "studio"
 DEPOSIT = usd("100")
 PRICE = usd("0.04")
@@ -209,7 +210,10 @@ class Door:
         """What no job that has ended should leave: spools and inputs."""
         blobs = self.folder / "blobs"
         return [
-            str(path.relative_to(blobs)) for kind in ("tmp", "in") for path in (blobs / kind).rglob("*") if path.is_file()
+            str(path.relative_to(blobs))
+            for kind in ("tmp", "in")
+            for path in (blobs / kind).rglob("*")
+            if path.is_file()
         ]
 
     def outputs(self) -> list[Path]:
@@ -242,9 +246,9 @@ async def open_door(
     folder: Path,
     upstream: Upstream,
     *,
-    server: ServerSettings = ServerSettings(),
-    jobs: JobSettings = JobSettings(),
-    storage: StorageSettings = StorageSettings(),
+    server: ServerSettings = USUAL.server,
+    jobs: JobSettings = USUAL.jobs,
+    storage: StorageSettings = USUAL.storage,
     channels: Sequence[ChannelSettings] | None = None,
     fetch_allow: str = "",
 ) -> AsyncIterator[Door]:
@@ -315,7 +319,7 @@ def look(data: bytes) -> Media:
 async def until(what: Callable[[], object], seconds: float = 5) -> None:
     """Wait until `what()` is true; at most so long."""
     async with asyncio.timeout(seconds):
-        while not what():
+        while not what():  # noqa: ASYNC110 (the house says nothing when it changes)
             await asyncio.sleep(0.01)
 
 

@@ -9,7 +9,7 @@ import re
 import socket
 import struct
 import zlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import msgspec
 import pytest
@@ -33,7 +33,6 @@ from tests.doors.door import (
     Answer,
     DialectName,
     Door,
-    Drawn,
     Send,
     channel,
     connected,
@@ -113,7 +112,7 @@ class Case(msgspec.Struct, frozen=True):
 
 
 @pytest.fixture(scope="module")
-def closed_port() -> AsyncIterator[int]:
+def closed_port() -> Iterator[int]:
     """A port that nobody else gets and where nobody listens."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
@@ -238,7 +237,7 @@ def bomb() -> bytes:
 
 PNG = picture()
 LARGE_PNG = PNG + bytes(25_000_001 - len(PNG))
-ARRAY_17 = {"images": [{"image_url": data_url(PNG)}] * 17}
+SEVENTEEN = [{"image_url": data_url(PNG)}] * 17
 
 CASES = (
     Case("no key", json(key=""), KEY, says="no API key"),
@@ -274,7 +273,7 @@ CASES = (
     Case("n as text", json(n="two"), INVALID, "n"),
     Case("n too large for any integer", text(b'{"model":"gpt-image-1.5","prompt":"x","n":1e999}'), INVALID),
     Case("17 pictures", pictures(*[PNG] * 17), INVALID, "image", says="17"),
-    Case("17 pictures in JSON", json(edit=True, **ARRAY_17), INVALID, "image", says="17"),
+    Case("17 pictures in JSON", json(edit=True, images=SEVENTEEN), INVALID, "image", says="17"),
     Case("100 pictures", pictures(*[PNG] * 100), INVALID, "image", says="100"),
     Case("not a picture", pictures(b"I am a text."), INVALID, "image", says="not a picture"),
     Case("an empty picture", pictures(b""), INVALID, "image", says="empty"),
@@ -296,9 +295,13 @@ CASES = (
     Case("URL of too large a picture", by_url(lambda door: f"{door.upstream.address}/huge"), LARGE, "image"),
     Case("URL into this house", by_url(lambda door: f"{door.url}/health"), INVALID, "image", says="private"),
     Case("URL of loopback by name", by_url(lambda door: f"http://localhost:{door.port}/"), INVALID, "image"),
-    Case("URL of loopback in IPv6", by_url(lambda door: f"http://[::1]:{door.port}/"), INVALID, "image", says="private"),
+    Case(
+        "URL of loopback in IPv6", by_url(lambda door: f"http://[::1]:{door.port}/"), INVALID, "image", says="private"
+    ),
     Case("URL of loopback in one number", by_url(lambda door: f"http://2130706433:{door.port}/"), INVALID, "image"),
-    Case("URL of cloud metadata", by_url(lambda door: "http://169.254.169.254/latest"), INVALID, "image", says="private"),
+    Case(
+        "URL of cloud metadata", by_url(lambda door: "http://169.254.169.254/latest"), INVALID, "image", says="private"
+    ),
     Case("redirect into this house", by_url(lambda door: f"{door.upstream.address}/away"), INVALID, "image"),
     Case("URL with credentials", by_url(lambda door: "http://a:b@127.0.0.1/x.png"), INVALID, "image"),
     Case("URL of a file", by_url(lambda door: "file:///etc/passwd"), INVALID, "images[0].image_url", says="http"),
@@ -635,6 +638,3 @@ async def test_what_was_lost_can_be_held_for_the_operator(tmp_path_factory: pyte
         await door.house.database.write(lambda tx: jobs.resolve(tx, answer.headers["x-pictura-job"], charge=False))
         assert door.purse().held == 0
         assert [entry.kind for entry in door.entries(STUDIO)] == ["deposit"]
-
-
-Ask = Callable[[], Awaitable[Drawn]]

@@ -30,7 +30,9 @@ async def url(shared_door: Door) -> AsyncIterator[str]:
 def not_found(answer: Answer) -> bool:
     """Told in JSON, with a request id, and of nothing that lies here."""
     error = msgspec.json.decode(answer.body, type=dict[str, dict[str, str]])["error"]
-    return answer.status == 404 and error["request_id"] == answer.headers["x-request-id"] and "/" not in error["message"]
+    return (
+        answer.status == 404 and error["request_id"] == answer.headers["x-request-id"] and "/" not in error["message"]
+    )
 
 
 @pytest.mark.parametrize("format", FORMATS)

@@ -1,4 +1,4 @@
-"""The official OpenAI SDK as a client: with a test key in the sandbox, with a live key at a provider that is scripted."""
+"""The official OpenAI SDK as a client: with a test key in the sandbox, with a live key at a scripted provider."""
 
 from __future__ import annotations
 
@@ -220,9 +220,7 @@ async def test_previews_come_while_the_provider_still_draws(sdk: AsyncOpenAI, do
     upstream.queue.append(
         stream(_event("partial_image", preview, partial_image_index=0), _event("completed", whole), pause=go_on)
     )
-    events = await sdk.images.generate(
-        model=SHARED, prompt="a fox", stream=True, partial_images=1, size="1024x1024"
-    )
+    events = await sdk.images.generate(model=SHARED, prompt="a fox", stream=True, partial_images=1, size="1024x1024")
     shown = await anext(events)
     assert base64.b64decode(shown.b64_json) == preview
     assert door.purse().held == PRICE

@@ -334,9 +334,7 @@ async def test_b64_json_is_kept_as_well(door: Door) -> None:
     assert door.house.blobs.open(job.result.pictures[0].key).size == len(answer.picture)
 
 
-async def test_b64_ephemeral_is_not_kept(
-    door: Door, upstream: Upstream, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_b64_ephemeral_is_not_kept(door: Door, upstream: Upstream, caplog: pytest.LogCaptureFixture) -> None:
     secret = "a fox that nobody may know of"
     before = door.outputs()
     kind, body = form(
@@ -443,7 +441,9 @@ async def test_one_model_with_slashes(door: Door) -> None:
     assert entries and all(set(entry) == {"id", "inputs"} for entry in entries)
 
 
-@pytest.mark.parametrize("model", ["openai/gpt-image-2", "GPT-IMAGE-2", "openai/gpt-image-2:free", "gpt-image-2-2026-04-21"])
+@pytest.mark.parametrize(
+    "model", ["openai/gpt-image-2", "GPT-IMAGE-2", "openai/gpt-image-2:free", "gpt-image-2-2026-04-21"]
+)
 async def test_names_that_resolve(model: str, door: Door, upstream: Upstream) -> None:
     assert (await ask(door, LIVE, model)).status == 200
     assert upstream.seen[0].fields["model"] == SHARED

@@ -57,7 +57,7 @@ def test_the_key_is_asked_only_where_nothing_else_says_it(path: str) -> None:
     BOARD.find("POST", SHARED, OPENAI, never)
 
 
-@pytest.mark.parametrize("path", ["/imagerouter", "/imagerouter/", "/imagerouter/v1", "/", "", "//", "*", "/imagerouterx"])
+@pytest.mark.parametrize("path", ["/imagerouter", "/imagerouter/", "/imagerouter/v1", "/imagerouterx", "/", "", "*"])
 def test_paths_that_lead_nowhere(path: str) -> None:
     assert find(path).route is None
 

@@ -105,7 +105,7 @@ def test_what_no_key_holds(text: str) -> None:
         ("", ""),
         ("key=sk-1&alt=sse", "?key=***&alt=sse"),
         ("s=abc&e=17", "?s=***&e=17"),
-        ("api_key=sk-1&Token=2&ACCESS_KEY=3&client_secret=4", "?api_key=***&Token=***&ACCESS_KEY=***&client_secret=***"),
+        ("api_key=1&Token=2&ACCESS_KEY=3&a_secret=4", "?api_key=***&Token=***&ACCESS_KEY=***&a_secret=***"),
         ("name=a%20b&size=auto", "?name=a+b&size=auto"),
         ("name=a%0d%0aFAKE%20LINE", "?name=a%0D%0AFAKE+LINE"),
     ],

@@ -16,7 +16,7 @@ from pictura.doors.cli.profile import Entry
 from pictura.doors.house import House
 from pictura.infra.config import Environment
 
-PROMPT = "a red fox in fresh snow at sunrise, soft light"
+PROMPT = "misty mountains at sunrise, soft light"
 
 
 class Greeting:

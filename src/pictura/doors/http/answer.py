@@ -19,11 +19,12 @@ async def send_reply(send: Send, reply: Reply, headers: Mapping[str, str], *, cl
     payload = _payload(reply)
     await send(_start(reply.status, {**headers, **reply.headers}, payload.content_type, payload.size, close=close))
     left = payload.size
+    if not left:
+        await send({"type": "http.response.body"})
+        return
     async for chunk in payload.chunks():
         left -= len(chunk)
         await send({"type": "http.response.body", "body": chunk, "more_body": left > 0})
-    if not payload.size:
-        await send({"type": "http.response.body"})
 
 
 class EventStream:

@@ -21,15 +21,29 @@ GRACE_S = 900
 
 
 class Protocol(HttpToolsProtocol):
-    """uvicorn closes a connection that idles after an answer, but waits for ever for a first request."""
+    """uvicorn closes a connection that idles after an answer, but waits for ever for the rest of a request's head."""
+
+    _deadline: asyncio.TimerHandle | None = None
+    _in_head = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self.access_log = False  # it would show the keys in queries; the door has a log of its own
-        self._deadline = self.loop.call_later(IDLE_S, self._give_up)
+        self._set_deadline()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        # Most heads come in one piece and need no deadline.
+        if self._in_head and self._deadline is None:
+            self._set_deadline()
+
+    def on_message_begin(self) -> None:
+        self._in_head = True
+        super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        self._deadline.cancel()
+        self._in_head = False
+        self._drop_deadline()
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -42,11 +56,22 @@ class Protocol(HttpToolsProtocol):
         super().on_body(body)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._deadline.cancel()
+        self._in_head = False
+        self._drop_deadline()
         super().connection_lost(exc)
 
+    def _set_deadline(self) -> None:
+        self._deadline = self.loop.call_later(IDLE_S, self._give_up)
+
+    def _drop_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
     def _give_up(self) -> None:
-        if not self.transport.is_closing():
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._set_deadline()  # the request before this one is still being answered
+        elif not self.transport.is_closing():
             self.transport.close()
 
 

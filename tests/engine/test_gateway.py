@@ -1,0 +1,878 @@
+"""The one door inside, against providers that do what a test scripted: nothing is paid twice and nothing is lost."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from pictura.core.errors import (
+    BadRequest,
+    CapReached,
+    Failed,
+    Forbidden,
+    HouseError,
+    InsufficientBalance,
+    Lost,
+    Malformed,
+    NotFound,
+    NotSent,
+    PicturaError,
+    Refused,
+    Rejected,
+    RetiredModel,
+    Throttled,
+    UnknownModel,
+)
+from pictura.core.job import JobState
+from pictura.core.price import PerPicture
+from pictura.core.request import ImageRequest, InputPicture
+from pictura.core.size import Size
+from pictura.engine.gateway import Outcome
+from pictura.infra.config import JobSettings
+from pictura.providers.base import Pending
+from pictura.store import jobs, ledger
+from tests.conftest import CARD, Drawn, Scripted, Step, gate, picture
+from tests.engine.conftest import (
+    PREPAID,
+    Engine,
+    ask,
+    channel,
+    open_engine,
+    outcome_of,
+    settled,
+)
+
+TWO = (channel("first"), channel("second", priority=1))
+TASK = Pending(upstream_id="task-1", poll_after_s=0)
+
+
+def error_of(outcome: Outcome) -> PicturaError:
+    assert outcome.result is None
+    assert outcome.error is not None
+    return outcome.error
+
+
+def states(engine: Engine, outcome: Outcome) -> list[str]:
+    return [attempt.state for attempt in engine.attempts(outcome)]
+
+
+# -- one picture --
+
+
+async def test_a_picture_is_drawn_stored_and_paid(engine: Engine, provider: Scripted) -> None:
+    outcome = await engine.draw()
+    assert outcome.result is not None
+    (drawn,) = outcome.result.pictures
+    assert (drawn.media_type, drawn.width, drawn.height, drawn.bytes) == ("image/png", 64, 64, len(picture()))
+    assert engine.blobs.open(drawn.key).read() == picture()
+    assert outcome.result.cost == 40_000
+    job = engine.job(outcome)
+    assert (job.state, job.cost, job.result) == (JobState.SUCCEEDED, 40_000, outcome.result)
+    assert engine.purse() == (-40_000, 0)
+    assert states(engine, outcome) == ["done"]
+    assert engine.gateway.running == 0
+    (call,) = provider.calls
+    assert (call.channel, call.ask.native, call.ask.prompt, call.ask.n) == ("main", "fox-1", "a fox", 1)
+
+
+async def test_the_job_is_in_the_database_before_anything_is_sent(engine: Engine, provider: Scripted) -> None:
+    reached, opened, step = gate()
+    provider.script.append(step)
+    handle = await engine.submit()
+    await reached.wait()
+    assert engine.job(handle).state is JobState.SUBMITTING
+    assert [(a.channel, a.client_id) for a in engine.attempts(handle)] == [("main", provider.calls[0].ask.client_id)]
+    assert engine.purse() == (0, 40_000)
+    opened.set()
+    await outcome_of(handle)
+
+
+async def test_a_job_is_seen_by_its_project_alone(engine: Engine) -> None:
+    outcome = await engine.draw()
+    view = engine.gateway.get(outcome.job_id, "default")
+    assert (view.state, view.result, view.error) == (JobState.SUCCEEDED, outcome.result, None)
+    for job_id, project_id in ((outcome.job_id, "prepaid"), ("job_none", "default")):
+        with pytest.raises(NotFound, match="of yours"):
+            engine.gateway.get(job_id, project_id)
+
+
+async def test_a_failure_is_seen_on_the_job(engine: Engine, provider: Scripted) -> None:
+    provider.script.append(Refused("no foxes", reason="animals", by="scripted"))
+    error = error_of(await engine.draw())
+    assert isinstance(error, Refused)
+    (job,) = engine.database.read(lambda tx: jobs.newest(tx))
+    seen = engine.gateway.get(job.id, "default").error
+    assert isinstance(seen, Refused)
+    assert (seen.reason, seen.by) == ("animals", "scripted")
+    assert engine.purse() == (0, 0)
+
+
+async def test_another_format_is_made_here(engine: Engine, provider: Scripted) -> None:
+    provider.script.append(Drawn(data=picture(64, 64, "webp")))
+    outcome = await engine.draw(ask(output_format="jpeg"))
+    assert outcome.result is not None
+    assert outcome.result.pictures[0].media_type == "image/jpeg"
+    assert engine.blobs.open(outcome.result.pictures[0].key).read(0, 2) == b"\xff\xd8"
+    assert provider.calls[0].ask.output_format == ""  # the vendor cannot
+
+
+async def test_another_size_than_asked_for_is_said_and_billed_as_it_is(engine: Engine, provider: Scripted) -> None:
+    provider.script.append(Drawn(data=picture(32, 48)))
+    outcome = await engine.draw(ask(size=Size(width=64, height=64)))
+    assert outcome.result is not None
+    assert outcome.result.adjusted == ("size=64x64→32x48",)
+
+
+async def test_what_was_adjusted_and_ignored_is_said(engine: Engine, provider: Scripted) -> None:
+    request = ask(
+        size=Size(width=9999, height=9999),
+        params={"style": "vivid"},
+        extra={"lora": "x"},
+        adjustable=frozenset({"size", "style"}),
+        adjusted=("n=9→8",),
+    )
+    provider.script.append(Drawn(data=picture(512, 512)))
+    outcome = await engine.draw(request)
+    assert outcome.result is not None
+    assert outcome.result.adjusted == ("n=9→8", "size=9999x9999→512x512", "style=vivid→none")
+    assert outcome.result.ignored == ("lora",)
+    assert provider.calls[0].ask.size == Size(width=512, height=512)
+    assert provider.calls[0].ask.params == {}
+
+
+@pytest.mark.parametrize("junk", [b"", b"no picture", picture()[:-20]])
+async def test_what_is_no_whole_picture_is_not_delivered(engine: Engine, provider: Scripted, junk: bytes) -> None:
+    provider.script.append(Drawn(data=junk))
+    error = error_of(await engine.draw())
+    assert isinstance(error, Malformed)
+    assert error.possibly_billed
+    assert engine.files("out") == []
+    assert engine.purse() == (0, 0)
+
+
+async def test_an_answer_without_a_picture(engine: Engine, provider: Scripted) -> None:
+    provider.script.append(Drawn(count=0))
+    assert isinstance(error_of(await engine.draw()), Malformed)
+
+
+# -- from channel to channel --
+
+
+@pytest.mark.parametrize(
+    "error", [Rejected("no"), Throttled("slow"), NotSent("no way"), Failed("broke", unbilled=True)]
+)
+async def test_where_nobody_was_billed_another_channel_is_asked(
+    data: Path, provider: Scripted, error: PicturaError
+) -> None:
+    provider.script.append(error)
+    async with open_engine(data, provider, channels=TWO) as engine:
+        outcome = await engine.draw()
+        assert outcome.error is None
+        assert [call.channel for call in provider.calls] == ["first", "second"]
+        first, second = engine.attempts(outcome)
+        assert (first.state, second.state) == ("failed", "done")
+        assert first.client_id != second.client_id
+        assert "no" in (first.error or "") or "slow" in (first.error or "") or "broke" in (first.error or "")
+
+
+async def test_a_second_attempt_is_in_the_database_before_it_is_sent(data: Path, provider: Scripted) -> None:
+    reached, opened, step = gate()
+    provider.script.extend([Rejected("no"), step])
+    async with open_engine(data, provider, channels=TWO) as engine:
+        handle = await engine.submit()
+        await reached.wait()
+        assert [(a.channel, a.state) for a in engine.attempts(handle)] == [("first", "failed"), ("second", "sending")]
+        opened.set()
+        await outcome_of(handle)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        Lost("who knows"),
+        Failed("broke"),
+        Malformed("nothing in it"),
+        Refused("no foxes"),
+        BadRequest("wrong"),
+    ],
+)
+async def test_where_somebody_may_have_been_billed_nobody_else_is_asked(
+    data: Path, provider: Scripted, error: PicturaError
+) -> None:
+    provider.script.append(error)
+    async with open_engine(data, provider, channels=TWO) as engine:
+        outcome = await engine.draw()
+        assert error_of(outcome) is error
+        assert len(provider.calls) == 1
+        assert engine.job(outcome).state is JobState.FAILED
+        assert states(engine, outcome) == ["failed"]
+        assert engine.purse() == (0, 0)
+
+
+async def test_when_all_say_no_the_last_no_is_told(data: Path, provider: Scripted) -> None:
+    provider.script.extend([Rejected("first no"), Rejected("second no")])
+    async with open_engine(data, provider, channels=TWO) as engine:
+        outcome = await engine.draw()
+        assert error_of(outcome).message == "second no"
+        assert states(engine, outcome) == ["failed", "failed"]
+        assert engine.purse() == (0, 0)
+
+
+async def test_a_dearer_second_channel_is_held_for_and_the_delivering_one_is_billed(
+    data: Path, provider: Scripted
+) -> None:
+    reached, opened, step = gate()
+    provider.script.append(step)
+    dear = channel("dear", priority=1, price_per_picture=90_000)
+    async with open_engine(data, provider, channels=[channel("cheap", price_per_picture=10_000), dear]) as engine:
+        handle = await engine.submit()
+        await reached.wait()
+        assert engine.purse() == (0, 90_000)
+        opened.set()
+        await outcome_of(handle)
+        assert engine.purse() == (-10_000, 0)
+
+
+async def test_a_provider_that_stumbles_may_have_billed(
+    data: Path, provider: Scripted, quiet: pytest.LogCaptureFixture
+) -> None:
+    provider.script.append(KeyError("data"))
+    async with open_engine(data, provider, channels=TWO) as engine:
+        outcome = await engine.draw()
+        error = error_of(outcome)
+        assert isinstance(error, Lost)
+        assert "does not understand" in error.message
+        assert len(provider.calls) == 1
+        assert engine.purse() == (0, 0)
+        assert states(engine, outcome) == ["failed"]
+
+
+# -- lost calls --
+
+
+async def test_a_lost_call_may_be_held_for_the_operator(data: Path, provider: Scripted) -> None:
+    provider.script.append(Lost("who knows"))
+    async with open_engine(data, provider, settings=JobSettings(on_lost="hold_for_operator")) as engine:
+        await engine.deposit(100_000)
+        outcome = await engine.draw(key=engine.key(PREPAID))
+        assert engine.job(outcome).state is JobState.UNCERTAIN
+        assert engine.purse(PREPAID) == (100_000, 40_000)
+        assert engine.gateway.get(outcome.job_id, "prepaid").state is JobState.UNCERTAIN
+
+
+async def test_what_is_not_lost_is_never_held_for_the_operator(data: Path, provider: Scripted) -> None:
+    provider.script.append(Failed("broke"))
+    async with open_engine(data, provider, settings=JobSettings(on_lost="hold_for_operator")) as engine:
+        assert engine.job(await engine.draw()).state is JobState.FAILED
+
+
+class Deduping(Scripted):
+    name = "scripted"
+    dedupes = True
+
+
+@pytest.mark.parametrize("dedupes", [True, False])
+async def test_a_lost_call_is_repeated_once_where_that_is_wanted(data: Path, dedupes: bool) -> None:
+    provider = (Deduping if dedupes else Scripted)(Lost("who knows"))
+    settings = JobSettings() if dedupes else JobSettings(on_lost="resend")
+    async with open_engine(data, provider, channels=TWO, settings=settings) as engine:
+        outcome = await engine.draw()
+        assert outcome.error is None
+        assert [call.channel for call in provider.calls] == ["first", "first"]
+        assert provider.calls[0].ask.client_id == provider.calls[1].ask.client_id
+        assert states(engine, outcome) == ["failed", "done"]
+        assert engine.purse() == (-40_000, 0)
+
+
+@pytest.mark.parametrize(
+    ("second", "told"),
+    [
+        (Lost("second"), "second"),
+        (Failed("second"), "second"),
+        (Refused("second"), "second"),
+        (Rejected("a duplicate"), "first"),
+        (NotSent("no way"), "first"),
+        (BadRequest("a duplicate"), "first"),
+    ],
+)
+async def test_a_repeat_that_is_turned_away_does_not_make_the_first_call_unbilled(
+    data: Path, second: PicturaError, told: str
+) -> None:
+    provider = Deduping(Lost("first"), second)
+    async with open_engine(data, provider, channels=TWO) as engine:
+        outcome = await engine.draw()
+        assert error_of(outcome).message == told
+        assert len(provider.calls) == 2
+        assert states(engine, outcome) == ["failed", "failed"]
+        assert engine.purse() == (0, 0)
+
+
+# -- tasks --
+
+
+async def test_a_task_is_followed_to_its_end(engine: Engine, provider: Scripted) -> None:
+    provider.script.extend([TASK, msgspec.structs.replace(TASK, state={"step": "2"}), Drawn(count=1)])
+    outcome = await engine.draw()
+    assert outcome.error is None
+    assert [check.state for check in provider.checks] == [{}, {"step": "2"}]
+    assert len(provider.calls) == 1
+    assert states(engine, outcome) == ["done"]
+
+
+async def test_a_task_is_saved_before_it_is_asked_about(engine: Engine, provider: Scripted) -> None:
+    reached, opened, step = gate()
+    provider.script.extend([TASK, step])
+    handle = await engine.submit()
+    await reached.wait()
+    assert engine.job(handle).state is JobState.WAITING
+    (attempt,) = engine.attempts(handle)
+    assert attempt.state == "pending"
+    assert msgspec.json.decode(attempt.pending or "", type=Pending) == TASK
+    opened.set()
+    await outcome_of(handle)
+
+
+async def test_a_task_that_was_accepted_is_not_given_to_another_channel(data: Path, provider: Scripted) -> None:
+    provider.script.extend([TASK, Rejected("the key was withdrawn", upstream_status=401, config=True)])
+    async with open_engine(data, provider, channels=TWO) as engine:
+        error = error_of(await engine.draw())
+        assert isinstance(error, Lost)
+        assert len(provider.calls) == 1
+
+
+@pytest.mark.parametrize("error", [Failed("broke"), Refused("no foxes"), KeyError("status")])
+async def test_a_task_that_fails_ends_the_job(
+    engine: Engine, provider: Scripted, error: Exception, quiet: pytest.LogCaptureFixture
+) -> None:
+    provider.script.extend([TASK, error])
+    outcome = await engine.draw()
+    assert isinstance(error_of(outcome), type(error) if isinstance(error, PicturaError) else Lost)
+    assert engine.job(outcome).state is JobState.FAILED
+    assert engine.purse() == (0, 0)
+
+
+async def test_a_task_that_takes_too_long_is_stopped_and_expires(data: Path, provider: Scripted) -> None:
+    provider.script.extend([msgspec.structs.replace(TASK, poll_after_s=60)] * 9)
+    async with open_engine(
+        data, provider, channels=TWO, settings=JobSettings(timeout_s=0.05, on_lost="resend")
+    ) as engine:
+        outcome = await engine.draw()
+        assert error_of(outcome).possibly_billed
+        assert engine.job(outcome).state is JobState.EXPIRED
+        assert [task.upstream_id for task in provider.cancelled] == ["task-1"]
+        assert len(provider.calls) == 1
+        assert engine.purse() == (0, 0)
+
+
+async def test_a_task_whose_id_cannot_be_saved_is_followed_all_the_same(
+    engine: Engine, provider: Scripted, monkeypatch: pytest.MonkeyPatch, quiet: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise HouseError("the disk is full")
+
+    monkeypatch.setattr(jobs, "save_pending", fail)
+    provider.script.extend([TASK, Drawn(count=1)])
+    outcome = await engine.draw()
+    assert outcome.error is None
+    assert engine.job(outcome).state is JobState.SUCCEEDED
+
+
+# -- several pictures --
+
+
+async def test_more_than_a_vendor_draws_at_once_is_several_calls(engine: Engine, provider: Scripted) -> None:
+    outcome = await engine.draw(ask(n=5))
+    assert outcome.result is not None
+    assert len(outcome.result.pictures) == len(engine.files("out")) == 5
+    assert sorted(call.ask.n for call in provider.calls) == [1, 2, 2]
+    assert outcome.result.cost == 200_000
+    assert [(a.part, a.pictures, a.state) for a in engine.attempts(outcome)] == [
+        (0, 2, "done"),
+        (1, 2, "done"),
+        (2, 1, "done"),
+    ]
+    assert engine.purse() == (-200_000, 0)
+
+
+async def test_what_came_is_delivered_and_what_did_not_is_said(engine: Engine, provider: Scripted) -> None:
+    provider.script.extend([Drawn(), Refused("no foxes"), Drawn()])
+    outcome = await engine.draw(ask(n=5))
+    assert outcome.result is not None
+    count = len(outcome.result.pictures)
+    assert count in (3, 4)
+    assert outcome.result.short == f"{count} of 5 pictures: no foxes"
+    assert engine.purse() == (-40_000 * count, 0)
+    assert sorted(states(engine, outcome)) == ["done", "done", "failed"]
+
+
+async def test_a_vendor_that_sends_fewer_is_said_so(engine: Engine, provider: Scripted) -> None:
+    provider.script.append(Drawn(count=1))
+    outcome = await engine.draw(ask(n=2))
+    assert outcome.result is not None
+    assert outcome.result.short == "1 of 2 pictures: the provider sent fewer"
+    assert outcome.result.cost == 40_000
+
+
+async def test_of_an_answer_the_whole_pictures_are_delivered(engine: Engine, provider: Scripted) -> None:
+    provider.script.append(Drawn(each=(picture()[:-20], picture())))
+    outcome = await engine.draw(ask(n=2))
+    assert outcome.result is not None
+    assert len(outcome.result.pictures) == 1
+    assert outcome.result.short.startswith("1 of 2 pictures: the provider's picture is not whole")
+    assert engine.purse() == (-40_000, 0)
+    assert engine.files("tmp") == []
+
+
+@pytest.mark.parametrize(
+    ("errors", "worst"),
+    [
+        ([Rejected("a"), Lost("b"), Refused("c")], Refused),
+        ([Rejected("a"), Failed("b"), Rejected("c")], Failed),
+        ([Rejected("a"), Rejected("b"), Rejected("c")], Rejected),
+    ],
+)
+async def test_when_nothing_came_the_worst_error_is_told(
+    engine: Engine, provider: Scripted, errors: list[Step], worst: type[PicturaError]
+) -> None:
+    provider.script.extend(errors)
+    outcome = await engine.draw(ask(n=5))
+    assert type(error_of(outcome)) is worst
+    assert states(engine, outcome) == ["failed"] * 3
+    assert engine.purse() == (0, 0)
+
+
+async def test_parts_go_from_channel_to_channel_each_for_itself(data: Path, provider: Scripted) -> None:
+    provider.script.extend([Rejected("a"), Rejected("b"), Rejected("c")])
+    async with open_engine(data, provider, channels=TWO) as engine:
+        outcome = await engine.draw(ask(n=5))
+        assert outcome.result is not None
+        assert len(outcome.result.pictures) == 5
+        attempts = engine.attempts(outcome)
+        assert sorted((a.part, a.channel, a.state) for a in attempts) == sorted(
+            (part, name, state) for part in range(3) for name, state in (("first", "failed"), ("second", "done"))
+        )
+        assert len({a.client_id for a in attempts}) == 6
+
+
+async def test_a_bug_in_one_part_does_not_cost_the_others(
+    engine: Engine, provider: Scripted, monkeypatch: pytest.MonkeyPatch, quiet: pytest.LogCaptureFixture
+) -> None:
+    put = engine.blobs.put
+    broken: list[str] = []
+
+    async def put_once_not(key: str, *said: object, **more: object) -> None:
+        if not broken:
+            broken.append(key)
+            raise OSError(28, "No space left on device")
+        await put(key, *said, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(engine.blobs, "put", put_once_not)
+    outcome = await engine.draw(ask(n=4))
+    assert outcome.result is not None
+    assert len(outcome.result.pictures) == 3
+    assert outcome.result.short.startswith("3 of 4")
+    assert engine.purse() == (-120_000, 0)
+
+
+async def test_a_picture_that_cannot_be_kept_may_be_billed_and_is_not_drawn_again(
+    engine: Engine, provider: Scripted, monkeypatch: pytest.MonkeyPatch, quiet: pytest.LogCaptureFixture
+) -> None:
+    async def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(engine.blobs, "put", full)
+    outcome = await engine.draw()
+    error = error_of(outcome)
+    assert isinstance(error, HouseError)
+    assert error.possibly_billed
+    assert "space" not in error.message
+    assert states(engine, outcome) == ["failed"]
+    assert error_of(await engine.draw(retry=True)).possibly_billed
+    assert len(provider.calls) == 1
+
+
+# -- money --
+
+
+async def test_a_prepaid_project_needs_the_money_first(engine: Engine, provider: Scripted) -> None:
+    await engine.deposit(50_000)
+    key = engine.key(PREPAID)
+    with pytest.raises(InsufficientBalance):
+        await engine.draw(ask(n=2), key=key)
+    assert not provider.calls
+    assert engine.gateway.running == 0
+    outcome = await engine.draw(key=key)
+    assert outcome.result is not None
+    assert engine.purse(PREPAID) == (10_000, 0)
+
+
+async def test_a_prepaid_project_pays_no_more_than_was_held(engine: Engine, provider: Scripted) -> None:
+    await engine.deposit(50_000)
+    provider.script.append(Drawn(count=3))
+    outcome = await engine.draw(key=engine.key(PREPAID))
+    assert outcome.result is not None
+    assert outcome.result.cost == 40_000
+    assert engine.purse(PREPAID) == (10_000, 0)
+    house = engine.database.read(lambda tx: ledger.entries(tx, ledger.HOUSE))
+    assert [(entry.kind, entry.amount) for entry in house] == [("excess", -80_000)]
+
+
+async def test_a_cap_is_kept(engine: Engine, provider: Scripted) -> None:
+    key = msgspec.structs.replace(engine.key(), cap=70_000)
+    await engine.ring.change(key)
+    await engine.draw(key=key)
+    with pytest.raises(CapReached):
+        await engine.draw(key=key)
+    assert len(provider.calls) == 1
+
+
+class Unpriced(Scripted):
+    MODELS = (msgspec.structs.replace(CARD, price=None),)
+
+
+async def test_what_nobody_knows_the_price_of_is_for_postpaid_projects(data: Path) -> None:
+    provider = Unpriced()
+    async with open_engine(data, provider) as engine:
+        await engine.deposit(10**9)
+        with pytest.raises(Forbidden, match="nobody knows what this model costs"):
+            await engine.draw(key=engine.key(PREPAID))
+        outcome = await engine.draw()
+        assert outcome.result is not None
+        assert outcome.result.cost is None
+        assert engine.job(outcome).cost is None
+        assert engine.purse() == (0, 0)
+
+
+async def test_what_the_vendor_itself_reports_is_the_cost_where_there_is_no_price(data: Path) -> None:
+    provider = Unpriced(Drawn(cost=123))
+    async with open_engine(data, provider) as engine:
+        outcome = await engine.draw()
+        assert outcome.result is not None
+        assert outcome.result.cost == 123
+        assert engine.purse() == (-123, 0)
+
+
+async def test_a_channels_own_price_goes_before_the_cards(data: Path) -> None:
+    provider = Unpriced()
+    async with open_engine(data, provider, channels=[channel(price_per_picture=7)]) as engine:
+        await engine.deposit(100)
+        outcome = await engine.draw(key=engine.key(PREPAID))
+        assert outcome.result is not None
+        assert outcome.result.cost == 7
+
+
+class PayingForInputs(Scripted):
+    MODELS = (msgspec.structs.replace(CARD, max_n=1, price=PerPicture(100, 10)),)
+
+
+async def test_every_call_pays_for_its_inputs_and_was_held_for(data: Path) -> None:
+    provider = PayingForInputs()
+    async with open_engine(data, provider) as engine:
+        await engine.deposit(330)
+        request = ask(n=3, images=(InputPicture(ref="upload:0"),))
+        outcome = await engine.draw(request, key=engine.key(PREPAID), uploads=[engine.upload(picture())])
+        assert outcome.result is not None
+        assert outcome.result.cost == 330
+        assert engine.database.read(lambda tx: ledger.entries(tx, ledger.HOUSE)) == []
+
+
+# -- who may --
+
+
+@pytest.mark.parametrize(
+    ("request_", "error"),
+    [
+        (ask(model="wolf"), UnknownModel),
+        (ask(model=""), UnknownModel),
+        (ask(n=11), BadRequest),
+        (ask(size=Size(width=9, height=9)), BadRequest),
+        (ask(params={"style": "vivid"}), BadRequest),
+        (ask(output_format="bmp"), BadRequest),
+        (ask(extra={"lora": 1}, unknown="refuse"), BadRequest),
+        (ask(images=(InputPicture(ref="upload:0"),)), BadRequest),
+    ],
+)
+async def test_what_is_wrong_is_refused_before_there_is_a_job(
+    engine: Engine, provider: Scripted, request_: ImageRequest, error: type[PicturaError]
+) -> None:
+    with pytest.raises(error):
+        await engine.draw(request_, uploads=[engine.upload(b"no picture")])
+    assert not provider.calls
+    assert engine.database.read(lambda tx: jobs.newest(tx)) == []
+    assert engine.purse() == (0, 0)
+    assert engine.files("in") == []
+
+
+class Old(Scripted):
+    MODELS = (msgspec.structs.replace(CARD, status="retired", ends="2026-01-01", successor="vixen"),)
+
+
+async def test_a_model_that_was_switched_off_names_its_successor(data: Path) -> None:
+    async with open_engine(data, Old()) as engine:
+        with pytest.raises(RetiredModel, match="use vixen instead") as caught:
+            await engine.draw()
+        assert caught.value.successor == "vixen"
+
+
+async def test_a_key_is_limited_to_its_models_under_every_spelling(data: Path, provider: Scripted) -> None:
+    async with open_engine(data, provider, aliases={"reynard": "fox"}) as engine:
+
+        def limited(*models: str) -> dict[str, object]:
+            return {"key": msgspec.structs.replace(engine.key(), models=models)}
+
+        for models in (("fox",), ("FOX*",), ("vulpes",), ("fox-1",), ("wolf", "f?x")):
+            assert (await engine.draw(**limited(*models))).error is None
+        assert (await engine.draw(ask(model="reynard"), **limited("reynard"))).error is None
+        for name in ("fox", "wolf/fox", "wolf/vulpes:free", "reynard"):
+            with pytest.raises(Forbidden, match="limited to wolf"):
+                await engine.draw(ask(model=name), **limited("wolf*"))
+
+
+# -- leaving, cancelling, retrying --
+
+
+async def test_a_job_that_was_not_sent_is_cancelled(engine: Engine, provider: Scripted) -> None:
+    handle = await engine.submit()
+    assert engine.gateway.forsake(handle)
+    outcome = await outcome_of(handle)
+    assert isinstance(error_of(outcome), NotFound)
+    assert engine.job(outcome).state is JobState.CANCELLED
+    assert engine.purse() == (0, 0)
+    assert not provider.calls
+    assert engine.gateway.running == 0
+
+
+async def test_a_job_that_waits_for_room_is_cancelled(data: Path, provider: Scripted) -> None:
+    reached, opened, step = gate()
+    provider.script.append(step)
+    async with open_engine(data, provider, channels=[channel(max_concurrency=1)]) as engine:
+        first = await engine.submit()
+        await reached.wait()
+        second = await engine.submit()
+        await asyncio.sleep(0.01)
+        assert await engine.gateway.cancel(second.job.id, "default")
+        assert engine.job(await outcome_of(second)).state is JobState.CANCELLED
+        opened.set()
+        assert (await outcome_of(first)).error is None
+        assert (await engine.draw()).error is None  # its place was given back
+        assert len(provider.calls) == 2
+
+
+async def test_a_job_that_was_sent_is_finished_whoever_leaves(engine: Engine, provider: Scripted) -> None:
+    reached, opened, step = gate()
+    provider.script.append(step)
+    handle = await engine.submit()
+    await reached.wait()
+    assert not engine.gateway.forsake(handle)
+    assert not await engine.gateway.cancel(handle.job.id, "default")
+    handle.leave()
+    opened.set()
+    await settled(lambda: engine.gateway.running == 0)
+    assert engine.job(handle).state is JobState.SUCCEEDED
+    assert engine.purse() == (-40_000, 0)
+
+
+async def test_a_guest_who_is_cancelled_takes_nothing_with_him(engine: Engine, provider: Scripted) -> None:
+    reached, opened, step = gate()
+    provider.script.append(step)
+    handle = await engine.submit()
+
+    async def wait() -> None:
+        await handle.outcome  # without a shield
+
+    guest = asyncio.create_task(wait())
+    await reached.wait()
+    guest.cancel()
+    opened.set()
+    await settled(lambda: engine.gateway.running == 0)
+    handle.leave()
+    assert engine.job(handle).state is JobState.SUCCEEDED
+
+
+async def test_cancelling_what_is_not_yours_or_over(engine: Engine) -> None:
+    outcome = await engine.draw()
+    assert not await engine.gateway.cancel(outcome.job_id, "default")
+    with pytest.raises(NotFound):
+        await engine.gateway.cancel(outcome.job_id, "prepaid")
+
+
+async def test_a_retry_joins_the_job_that_still_runs(engine: Engine, provider: Scripted) -> None:
+    reached, opened, step = gate()
+    provider.script.append(step)
+    first = await engine.submit()
+    await reached.wait()
+    second = await engine.submit(retry=True)
+    assert second is first
+    opened.set()
+    outcomes = [await outcome_of(first), await outcome_of(second)]
+    assert outcomes[0] is outcomes[1]
+    assert len(provider.calls) == 1
+
+
+async def test_a_retry_gets_what_was_drawn(engine: Engine, provider: Scripted) -> None:
+    first, second = await engine.draw(), await engine.draw(retry=True)
+    assert second.job_id == first.job_id
+    assert second.result == first.result
+    assert len(provider.calls) == 1
+    assert engine.purse() == (-40_000, 0)
+
+
+@pytest.mark.parametrize(
+    ("error", "again"), [(Lost("who knows"), False), (Failed("broke"), False), (Rejected("no"), True)]
+)
+async def test_a_retry_is_drawn_anew_only_where_nothing_was_billed(
+    engine: Engine, provider: Scripted, error: PicturaError, again: bool
+) -> None:
+    provider.script.append(error)
+    engine.clock.now = 0
+    first = await engine.draw()
+    engine.clock.now = 100  # the channel has rested
+    second = await engine.draw(retry=True)
+    assert (second.error is None) == again
+    assert (second.job_id != first.job_id) == again
+    if not again:
+        assert error_of(second).message == error.message
+        assert error_of(second).possibly_billed
+
+
+async def test_what_is_not_a_retry_is_a_job_of_its_own(engine: Engine, provider: Scripted) -> None:
+    await engine.draw()
+    await engine.draw()
+    await engine.draw(ask("another fox"), retry=True)
+    other = next(key for key in engine.ring.all() if key.project.id == "prepaid")
+    await engine.deposit(10**6)
+    await engine.draw(key=other, retry=True)
+    assert len(provider.calls) == 4
+
+
+async def test_a_retry_with_other_pictures_is_another_request(engine: Engine, provider: Scripted) -> None:
+    request = ask(images=(InputPicture(ref="upload:0"),))
+    for data in (picture(), picture(), picture(32, 32)):
+        outcome = await engine.draw(request, uploads=[engine.upload(data)], retry=True)
+        assert outcome.error is None
+    assert [call.inputs for call in provider.calls] == [(picture(),), (picture(32, 32),)]
+
+
+# -- inputs --
+
+
+async def test_inputs_are_stored_with_the_job_and_forgotten_after_it(engine: Engine, provider: Scripted) -> None:
+    reached, opened, step = gate()
+    provider.script.append(step)
+    uploads = [engine.upload(picture()), engine.upload(picture(128, 64))]
+    request = ask(images=(InputPicture(ref="upload:1"), InputPicture(ref="upload:0")))
+    handle = await engine.submit(request, uploads=uploads)
+    await reached.wait()
+    assert len(engine.files("in")) == 2
+    kept = engine.job(handle).request.images
+    assert [(image.width, image.height) for image in kept] == [(128, 64), (64, 64)]
+    assert engine.blobs.open(kept[0].key).read() == picture(128, 64)
+    opened.set()
+    assert (await outcome_of(handle)).error is None
+    assert provider.calls[0].inputs == (picture(128, 64), picture())
+    assert engine.files("in") == engine.files("tmp") == []
+
+
+async def test_inputs_of_a_job_whose_end_could_not_be_written_stay(
+    engine: Engine, provider: Scripted, monkeypatch: pytest.MonkeyPatch, quiet: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise HouseError("the disk is full")
+
+    monkeypatch.setattr(jobs, "succeed", fail)
+    request = ask(images=(InputPicture(ref="upload:0"),))
+    outcome = await engine.draw(request, uploads=[engine.upload(picture())])
+    assert error_of(outcome).possibly_billed
+    assert engine.job(outcome).finished_ms is None
+    assert len(engine.files("in")) == len(engine.files("out")) == 1
+    assert engine.gateway.running == 0
+
+
+async def test_without_money_inputs_are_not_kept(engine: Engine) -> None:
+    request = ask(images=(InputPicture(ref="upload:0"),))
+    with pytest.raises(InsufficientBalance):
+        await engine.draw(request, uploads=[engine.upload(picture())], key=engine.key(PREPAID))
+    assert engine.files("in") == []
+
+
+# -- ephemeral jobs --
+
+
+async def test_an_ephemeral_job_leaves_nothing(engine: Engine, provider: Scripted) -> None:
+    request = ask("a secret fox", delivery="b64_ephemeral", user="somebody", images=(InputPicture(ref="upload:0"),))
+    handle = await engine.submit(request, uploads=[engine.upload(picture())])
+    outcome = await asyncio.wait_for(asyncio.shield(handle.outcome), 5)
+    assert outcome.result is not None
+    (drawn,) = outcome.result.pictures
+    held = outcome.held[drawn.key]
+    assert held.read() == picture()
+    handle.leave()
+    with pytest.raises(ValueError, match="closed"):
+        held.read()
+    assert provider.calls[0].ask.prompt == "a secret fox"
+    assert engine.files("in") == engine.files("out") == engine.files("tmp") == []
+    everything = str([engine.database.read(lambda tx, t=t: tx.all(f"SELECT * FROM {t}")) for t in ("jobs", "assets")])  # type: ignore[misc]
+    assert "secret fox" not in everything
+    assert "somebody" not in everything
+    assert drawn.key not in everything
+    assert engine.purse() == (-40_000, 0)
+
+
+async def test_an_ephemeral_job_nobody_waits_for_leaves_nothing_either(engine: Engine, provider: Scripted) -> None:
+    reached, opened, step = gate()
+    provider.script.append(step)
+    handle = await engine.submit(ask(delivery="b64_ephemeral"))
+    await reached.wait()
+    handle.leave()
+    opened.set()
+    await settled(lambda: engine.gateway.running == 0)
+    assert all(_closed(spool) for spool in handle.outcome.result().held.values())
+
+
+def _closed(spool: object) -> bool:
+    try:
+        spool.read()  # type: ignore[attr-defined]
+    except ValueError:
+        return True
+    return False
+
+
+# -- a process that ends --
+
+
+async def test_draining_waits_for_what_is_on_its_way(engine: Engine, provider: Scripted) -> None:
+    await engine.gateway.drain(1)
+    reached, opened, step = gate()
+    provider.script.append(step)
+    handle = await engine.submit()
+    await reached.wait()
+    await engine.gateway.drain(0.01)
+    assert engine.gateway.running == 1
+    draining = asyncio.create_task(engine.gateway.drain(5))
+    await asyncio.sleep(0)
+    opened.set()
+    await draining
+    assert engine.gateway.running == 0
+    handle.leave()
+
+
+async def test_a_job_that_was_sent_stays_open_when_the_process_stops(
+    data: Path, provider: Scripted, crashed: Callable[[Engine], Path]
+) -> None:
+    reached, _, step = gate()
+    provider.script.extend([TASK, step])
+    request = ask(images=(InputPicture(ref="upload:0"),))
+    async with open_engine(data, provider) as engine:
+        handle = await engine.submit(request, uploads=[engine.upload(picture())])
+        await reached.wait()
+        assert handle.task is not None
+        handle.task.cancel()
+        error = error_of(await outcome_of(handle))
+        assert isinstance(error, HouseError)
+        assert "stopping" in error.message
+        assert engine.job(handle).state is JobState.WAITING
+        assert len(engine.files("in")) == 1

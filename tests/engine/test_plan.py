@@ -1,0 +1,329 @@
+"""From a request to a plan: which model, what it may cost, whom to ask in which order."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from pictura.core.errors import BadRequest, Forbidden, NotFound, NotSent, RetiredModel, Throttled, UnknownModel
+from pictura.core.model import Choice, ModelCard, Words
+from pictura.core.price import PerPicture, PriceList, Row
+from pictura.core.request import ImageRequest, InputPicture
+from pictura.core.size import FreePixels, Shapes, Size
+from pictura.engine.plan import Plan
+from pictura.store.channels import ChannelRecord
+from pictura.store.keys import Key
+from tests.conftest import CARD, SOURCE, Scripted
+from tests.engine.conftest import DEFAULT, PREPAID, Engine, ask, channel, open_engine
+
+WOLF = msgspec.structs.replace(
+    CARD,
+    id="wolf",
+    native="",
+    aliases=(),
+    sizes=Shapes(aspects=("1:1", "16:9"), tiers=("1K", "2K")),
+    price=PriceList((Row(10, "low", "1K"), Row(20, "high", "1K"), Row(50, "high", "2K"))),
+    params={"quality": Choice(("low", "high")), "negative_prompt": Words(), "user": Words()},
+    fan_out=False,
+)
+DEAD = ModelCard(id="dodo", status="retired", ends="2025-01-01", source=SOURCE)
+
+
+class Zoo(Scripted):
+    MODELS = (CARD, WOLF, DEAD)
+
+    def generic(self, model: str) -> ModelCard | None:
+        return ModelCard(id=model, sizes=FreePixels(), source=SOURCE) if model.startswith("my-") else None
+
+
+class Other(Scripted):
+    name = "other"
+    MODELS = ()
+
+
+@pytest.fixture
+async def engine(data: Path) -> AsyncIterator[Engine]:
+    async with open_engine(data, Zoo(), Other(), channels=(), aliases={"grey": "wolf"}) as engine:
+        yield engine
+
+
+def plan(engine: Engine, request: ImageRequest | None = None, *channels: ChannelRecord, key: Key | None = None) -> Plan:
+    for record in channels or (channel(),):
+        engine.channels.add(record)
+    return engine.planner.plan(request or ask(), key or engine.key())
+
+
+def names(planned: Plan) -> list[str]:
+    return [candidate.record.name for candidate in planned.candidates]
+
+
+def sandbox(name: str = "sandbox", **said: Any) -> ChannelRecord:
+    return channel(name, origin="sandbox", **said)
+
+
+# -- which model --
+
+
+async def test_a_request_becomes_a_plan(engine: Engine) -> None:
+    planned = plan(engine, ask(n=3, size=Size(width=64, height=128)))
+    assert planned.card is CARD
+    assert planned.parts == (2, 1)
+    assert planned.size == Size(width=64, height=128)
+    assert planned.hold == 120_000
+    assert planned.candidates[0].native == "fox-1"
+    assert planned.candidates[0].price == PerPicture(40_000)
+    assert (planned.adjusted, planned.ignored, planned.sandbox) == ((), (), False)
+
+
+@pytest.mark.parametrize(
+    ("name", "id"), [("fox", "fox"), ("VULPES", "fox"), ("fox-1", "fox"), ("zoo/wolf:free", "wolf"), ("grey", "wolf")]
+)
+async def test_a_model_by_its_names(engine: Engine, name: str, id: str) -> None:
+    assert plan(engine, ask(model=name)).card.id == id
+
+
+async def test_a_model_that_only_a_channel_knows_gets_the_providers_generic_card(engine: Engine) -> None:
+    with pytest.raises(UnknownModel):
+        plan(engine, ask(model="my-own"))
+    planned = plan(engine, ask(model="my-own"), channel(models={"my-own": "ft:42"}))
+    assert planned.card.id == "my-own"
+    assert planned.candidates[0].native == "ft:42"
+    assert planned.hold == 0
+
+
+async def test_a_disabled_channels_models_are_not_known(engine: Engine) -> None:
+    with pytest.raises(UnknownModel):
+        plan(engine, ask(model="my-own"), channel(models={"my-own": ""}, enabled=False))
+
+
+async def test_a_model_that_was_switched_off_is_drawn_where_a_channel_lists_it(engine: Engine) -> None:
+    with pytest.raises(RetiredModel, match="on 2025-01-01"):
+        plan(engine, ask(model="dodo"))
+    assert names(plan(engine, ask(model="dodo"), channel("azure", models={"dodo": "dodo-eu"}))) != []
+
+
+async def test_a_test_key_draws_what_was_switched_off(engine: Engine) -> None:
+    key = next(key for key in engine.ring.all() if key.kind == "test")
+    assert plan(engine, ask(model="dodo"), sandbox(), key=key).sandbox
+
+
+# -- whom to ask --
+
+
+async def test_test_keys_meet_the_sandbox_and_live_keys_do_not(engine: Engine) -> None:
+    key = next(key for key in engine.ring.all() if key.kind == "test")
+    assert names(plan(engine, None, channel(), sandbox(), key=key)) == ["sandbox"]
+    assert names(plan(engine, None, channel(), sandbox())) == ["main"]
+    assert plan(engine, key=key).hold == 0
+
+
+async def test_without_a_channel_nobody_is_asked(engine: Engine) -> None:
+    with pytest.raises(NotSent, match="no channel here serves fox") as caught:
+        engine.planner.plan(ask(), engine.key())
+    assert caught.value.config
+    key = next(key for key in engine.ring.all() if key.kind == "test")
+    with pytest.raises(NotSent, match="the sandbox does not draw fox"):
+        engine.planner.plan(ask(), key)
+
+
+@pytest.mark.parametrize(
+    ("said", "serves"),
+    [
+        ({}, True),
+        ({"enabled": False}, False),
+        ({"models": {"fox": ""}}, True),
+        ({"models": {"Vulpes": ""}}, True),
+        ({"models": {"wolf": ""}}, False),
+        ({"models": {}}, False),
+        ({"provider": "other"}, False),
+        ({"provider": "other", "models": {"fox": "their-fox"}}, True),
+        ({"provider": "not installed"}, False),
+    ],
+)
+async def test_which_channels_serve_a_model(engine: Engine, said: dict[str, Any], serves: bool) -> None:
+    engine.channels.add(channel(**said))
+    assert bool(engine.planner.serving(CARD, engine.key())) is serves
+
+
+@pytest.mark.parametrize(
+    ("models", "native"), [(None, "fox-1"), ({"fox": ""}, "fox-1"), ({"FOX": "theirs"}, "theirs")]
+)
+async def test_what_a_channel_calls_the_model(engine: Engine, models: dict[str, str] | None, native: str) -> None:
+    assert plan(engine, None, channel(models=models)).candidates[0].native == native
+
+
+async def test_a_change_of_channels_counts_at_once(engine: Engine) -> None:
+    assert names(plan(engine)) == ["main"]
+    engine.channels.add(channel("second", priority=-1))
+    assert names(engine.planner.plan(ask(), engine.key())) == ["second", "main"]
+    engine.channels.add(channel("second", enabled=False))
+    assert names(engine.planner.plan(ask(), engine.key())) == ["main"]
+
+
+async def test_lower_priorities_come_first_and_the_region_before_them(engine: Engine) -> None:
+    eu = channel("eu", priority=5, region="EU")
+    records = (channel("b", priority=2), channel("a", priority=1), eu)
+    assert names(plan(engine, None, *records)) == ["a", "b", "eu"]
+    wolf = ask(model="wolf", extra={})
+    assert names(plan(engine, wolf, *records)) == ["a", "b", "eu"]
+
+
+async def test_channels_of_one_priority_share_by_weight(engine: Engine) -> None:
+    for record in (channel("heavy", weight=3), channel("light", weight=1), channel("none", weight=0)):
+        engine.channels.add(record)
+    first = Counter(names(engine.planner.plan(ask(), engine.key()))[0] for _ in range(2000))
+    assert 0.65 < first["heavy"] / 2000 < 0.85
+    assert first["none"] < 20
+
+
+async def test_who_rests_is_not_asked(engine: Engine) -> None:
+    plan(engine, None, channel("first"), channel("second"))
+    engine.health.failed("first", "fox", Throttled("slow", retry_after_s=30))
+    assert names(engine.planner.plan(ask(), engine.key())) == ["second"]
+    engine.health.failed("second", "fox", Throttled("slow", retry_after_s=20))
+    with pytest.raises(NotSent, match="every channel for fox is resting") as caught:
+        engine.planner.plan(ask(), engine.key())
+    assert caught.value.retry_after_s in (20, 21)
+    assert names(engine.planner.plan(ask(model="wolf"), engine.key())) != []
+    engine.clock.now += 20
+    assert names(engine.planner.plan(ask(), engine.key())) == ["second"]
+
+
+# -- what it may cost --
+
+
+@pytest.mark.parametrize(
+    ("request_", "hold"),
+    [
+        (ask(), 40_000),
+        (ask(n=2), 80_000),
+        (ask(n=5), 200_000),
+        (ask(model="wolf", params={"quality": "low"}, size=Size(tier="1K")), 10),
+        (ask(model="wolf", params={"quality": "high"}, size=Size(tier="1K")), 20),
+        (ask(model="wolf", params={"quality": "high"}), 50),
+        (ask(model="wolf"), 50),
+        (ask(model="wolf", n=2), 100),
+    ],
+)
+async def test_the_dearest_outcome_is_held(engine: Engine, request_: ImageRequest, hold: int) -> None:
+    assert plan(engine, request_).hold == hold
+
+
+async def test_the_dearest_channel_is_held_for(engine: Engine) -> None:
+    assert plan(engine, None, channel(), channel("dear", price_per_picture=90_000)).hold == 90_000
+    assert plan(engine, None, channel("dear", price_per_picture=0)).hold == 40_000
+
+
+async def test_a_prepaid_project_needs_a_price_on_every_channel(engine: Engine) -> None:
+    key = engine.key(PREPAID)
+    priced = channel("priced", models={"my-own": ""}, price_per_picture=5)
+    assert plan(engine, ask(model="my-own"), priced, key=key).hold == 5
+    with pytest.raises(Forbidden, match="per_picture"):
+        plan(engine, ask(model="my-own"), channel("not", models={"my-own": ""}), key=key)
+
+
+# -- in the model's own words --
+
+
+def adjusted(request: ImageRequest, *names: str) -> ImageRequest:
+    return msgspec.structs.replace(request, adjustable=frozenset(names))
+
+
+async def test_a_size_is_fitted_or_adjusted_or_refused(engine: Engine) -> None:
+    square = ask(model="wolf", size=Size(width=2048, height=2048))
+    assert plan(engine, square).size == Size(aspect="1:1", tier="2K")
+    assert plan(engine, adjusted(square, "size")).adjusted == ()
+    odd = ask(model="wolf", size=Size(width=1000, height=700))
+    with pytest.raises(BadRequest, match="1000x700"):
+        plan(engine, odd)
+    planned = plan(engine, adjusted(odd, "size"))
+    assert planned.size == Size(aspect="1:1", tier="1K")
+    assert planned.adjusted == ("size=1000x700→1:1 1K",)
+
+
+async def test_a_routers_words_are_mapped_where_the_model_does_not_know_them(engine: Engine) -> None:
+    words = {"quality": {"hd": "high", "low": "high"}}
+    assert plan(engine, ask(model="wolf", params={"quality": "hd"}, words=words)).request.params == {"quality": "high"}
+    assert plan(engine, ask(model="wolf", params={"quality": "low"}, words=words)).request.params == {"quality": "low"}
+
+
+async def test_what_a_model_does_not_have_is_left_out_where_the_router_does_so(engine: Engine) -> None:
+    request = ask(params={"quality": "high", "style": "auto"})
+    with pytest.raises(BadRequest, match="does not take quality"):
+        plan(engine, request)
+    planned = plan(engine, adjusted(request, "quality", "style"))
+    assert planned.request.params == {"style": "auto"}
+    assert planned.adjusted == ("quality=high→none",)
+
+
+async def test_fields_nobody_knows_are_passed_on_ignored_or_refused(engine: Engine) -> None:
+    request = ask(model="wolf", extra={"negative_prompt": "cats", "lora": 1, "steps": 2})
+    planned = plan(engine, request)
+    assert planned.request.params == {"negative_prompt": "cats"}
+    assert planned.request.extra == {}
+    assert planned.ignored == ("lora", "steps")
+    with pytest.raises(BadRequest, match="unknown parameter: 'lora'") as caught:
+        plan(engine, msgspec.structs.replace(request, unknown="refuse"))
+    assert caught.value.param == "lora"
+
+
+async def test_the_vendor_is_told_who_asks_where_it_wants_to_know(engine: Engine) -> None:
+    assert plan(engine, ask(model="wolf", user="somebody")).request.params == {"user": "somebody"}
+    assert plan(engine, ask(user="somebody")).request.params == {}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "asked"), [("", ""), ("png", "png"), ("webp", "webp"), ("jpeg", "")]
+)
+async def test_a_format_is_the_vendors_or_made_here(engine: Engine, wanted: str, asked: str) -> None:
+    assert plan(engine, ask(output_format=wanted)).asked_format == asked
+
+
+@pytest.mark.parametrize(("wanted", "message"), [("gif", "allowed: png, webp, jpeg"), ("xyz", "no picture format")])
+async def test_a_format_nobody_makes_is_refused(engine: Engine, wanted: str, message: str) -> None:
+    with pytest.raises(BadRequest, match=message) as caught:
+        plan(engine, ask(output_format=wanted))
+    assert caught.value.param == "output_format"
+
+
+# -- again --
+
+
+async def test_a_job_that_is_under_way_is_planned_as_before(engine: Engine) -> None:
+    request = ask(
+        model="wolf", params={"quality": "hd"}, words={"quality": {"hd": "high"}}, n=2, size=Size(width=9, height=9)
+    )
+    first = plan(engine, adjusted(request, "size"), channel("first"), channel("second"))
+    again = engine.planner.plan_again(first.request, ["second", "first", "second"])
+    assert names(again) == ["second", "first"]
+    assert (again.card, again.request, again.size, again.parts) == (first.card, first.request, first.size, first.parts)
+    assert again.adjusted == first.adjusted
+
+
+async def test_nothing_is_judged_anew(engine: Engine) -> None:
+    first = plan(engine)
+    engine.channels.add(channel(enabled=False))
+    engine.health.failed("main", "fox", Throttled("slow", retry_after_s=30))
+    assert names(engine.planner.plan_again(first.request, ["main"])) == ["main"]
+
+
+async def test_a_channel_or_its_provider_that_is_gone(engine: Engine) -> None:
+    with pytest.raises(NotFound, match="no channel 'main'"):
+        engine.planner.plan_again(ask(), ["main"])
+    engine.channels.add(channel(provider="uninstalled"))
+    with pytest.raises(NotFound, match="'uninstalled', which is not installed"):
+        engine.planner.plan_again(ask(), ["main"])
+    with pytest.raises(UnknownModel):
+        engine.planner.plan_again(ask(model="gone"), [])
+
+
+async def test_pictures_are_refused_by_a_model_that_takes_none(engine: Engine) -> None:
+    record = channel(models={"my-own": ""})
+    with pytest.raises(BadRequest, match="takes no input pictures"):
+        plan(engine, ask(model="my-own", images=(InputPicture(ref="upload:0"),)), record)
+    assert DEFAULT.prepaid is False
