@@ -31,6 +31,7 @@ from pictura.doors.cli import app
 from pictura.doors.cli.models import sizes
 from pictura.infra import config
 from pictura.providers.base import CancellingProvider, Provider, StreamingProvider, TaskProvider
+from pictura.providers.plain import SANDBOX_PATH
 
 REFERENCE = Path(__file__).parent / "reference"
 NOTE = "<!-- Written by docs/generate.py from the code. Change the code, then run: make docs -->\n\n"
@@ -233,7 +234,7 @@ def _abilities(name: str, provider: type[Provider]) -> tuple[str, ...]:
         yes(issubclass(provider, CancellingProvider)),
         yes(provider.dedupes),
         yes(provider.generic is not Provider.generic),
-        f"`{provider.sandbox_path}`",
+        f"`{provider.sandbox_path or SANDBOX_PATH}`",
     )
 
 

@@ -64,9 +64,7 @@ def test_whoever_is_not_known_is_well(patient: Patient) -> None:
     assert patient.health.resting() == {}
 
 
-@pytest.mark.parametrize(
-    ("asked", "rests"), [(7, 7), (0, 0), (None, UNASKED_REST_S), (10**6, LONGEST_ASKED_REST_S)]
-)
+@pytest.mark.parametrize(("asked", "rests"), [(7, 7), (0, 0), (None, UNASKED_REST_S), (10**6, LONGEST_ASKED_REST_S)])
 def test_a_channel_rests_as_long_as_it_asked_for(patient: Patient, asked: int | None, rests: float) -> None:
     patient.call(Throttled("slow", retry_after_s=asked))
     assert patient.rests() == rests

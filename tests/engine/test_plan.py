@@ -19,7 +19,7 @@ from pictura.engine.plan import Plan
 from pictura.store.channels import ChannelRecord
 from pictura.store.keys import Key
 from tests.conftest import CARD, SOURCE, Scripted
-from tests.engine.conftest import DEFAULT, PREPAID, Engine, ask, channel, open_engine
+from tests.engine.conftest import PREPAID, Engine, ask, channel, open_engine
 
 WOLF = msgspec.structs.replace(
     CARD,
@@ -28,7 +28,12 @@ WOLF = msgspec.structs.replace(
     aliases=(),
     sizes=Shapes(aspects=("1:1", "16:9"), tiers=("1K", "2K")),
     price=PriceList((Row(10, "low", "1K"), Row(20, "high", "1K"), Row(50, "high", "2K"))),
-    params={"quality": Choice(("low", "high")), "negative_prompt": Words(), "user": Words()},
+    params={
+        "quality": Choice(("low", "high")),
+        "negative_prompt": Words(),
+        "user": Words(),
+        "input_region": Choice(("EU", "US")),
+    },
     fan_out=False,
 )
 DEAD = ModelCard(id="dodo", status="retired", ends="2025-01-01", source=SOURCE)
@@ -150,9 +155,7 @@ async def test_which_channels_serve_a_model(engine: Engine, said: dict[str, Any]
     assert bool(engine.planner.serving(CARD, engine.key())) is serves
 
 
-@pytest.mark.parametrize(
-    ("models", "native"), [(None, "fox-1"), ({"fox": ""}, "fox-1"), ({"FOX": "theirs"}, "theirs")]
-)
+@pytest.mark.parametrize(("models", "native"), [(None, "fox-1"), ({"fox": ""}, "fox-1"), ({"FOX": "theirs"}, "theirs")])
 async def test_what_a_channel_calls_the_model(engine: Engine, models: dict[str, str] | None, native: str) -> None:
     assert plan(engine, None, channel(models=models)).candidates[0].native == native
 
@@ -169,8 +172,7 @@ async def test_lower_priorities_come_first_and_the_region_before_them(engine: En
     eu = channel("eu", priority=5, region="EU")
     records = (channel("b", priority=2), channel("a", priority=1), eu)
     assert names(plan(engine, None, *records)) == ["a", "b", "eu"]
-    wolf = ask(model="wolf", extra={})
-    assert names(plan(engine, wolf, *records)) == ["a", "b", "eu"]
+    assert names(plan(engine, ask(model="wolf", params={"input_region": "EU"}), *records)) == ["eu", "a", "b"]
 
 
 async def test_channels_of_one_priority_share_by_weight(engine: Engine) -> None:
@@ -242,8 +244,8 @@ async def test_a_size_is_fitted_or_adjusted_or_refused(engine: Engine) -> None:
     with pytest.raises(BadRequest, match="1000x700"):
         plan(engine, odd)
     planned = plan(engine, adjusted(odd, "size"))
-    assert planned.size == Size(aspect="1:1", tier="1K")
-    assert planned.adjusted == ("size=1000x700→1:1 1K",)
+    assert planned.size == Size(aspect="16:9", tier="1K")
+    assert planned.adjusted == ("size=1000x700→16:9 1K",)
 
 
 async def test_a_routers_words_are_mapped_where_the_model_does_not_know_them(engine: Engine) -> None:
@@ -277,9 +279,7 @@ async def test_the_vendor_is_told_who_asks_where_it_wants_to_know(engine: Engine
     assert plan(engine, ask(user="somebody")).request.params == {}
 
 
-@pytest.mark.parametrize(
-    ("wanted", "asked"), [("", ""), ("png", "png"), ("webp", "webp"), ("jpeg", "")]
-)
+@pytest.mark.parametrize(("wanted", "asked"), [("", ""), ("png", "png"), ("webp", "webp"), ("jpeg", "")])
 async def test_a_format_is_the_vendors_or_made_here(engine: Engine, wanted: str, asked: str) -> None:
     assert plan(engine, ask(output_format=wanted)).asked_format == asked
 
@@ -326,4 +326,3 @@ async def test_pictures_are_refused_by_a_model_that_takes_none(engine: Engine) -
     record = channel(models={"my-own": ""})
     with pytest.raises(BadRequest, match="takes no input pictures"):
         plan(engine, ask(model="my-own", images=(InputPicture(ref="upload:0"),)), record)
-    assert DEFAULT.prepaid is False

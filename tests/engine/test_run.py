@@ -110,9 +110,7 @@ async def test_what_was_sent_is_lost_and_not_sent_again(data: Path, crashed: Cra
 
 async def test_what_was_lost_may_be_held_for_the_operator(data: Path, crashed: Crash) -> None:
     left = await crash_while_sending(data, crashed)
-    async with open_engine(
-        left, Scripted(), channels=TWO, settings=JobSettings(on_lost="hold_for_operator")
-    ) as engine:
+    async with open_engine(left, Scripted(), channels=TWO, settings=JobSettings(on_lost="hold_for_operator")) as engine:
         assert (await taken_over(engine)).state is JobState.UNCERTAIN
         assert engine.purse() == (0, 40_000)
 

@@ -3,7 +3,6 @@ from __future__ import annotations
 import base64
 from collections.abc import Awaitable, Callable
 
-import msgspec
 import pytest
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -12,9 +11,10 @@ from pictura.core.errors import BadRequest, Failed, Lost, Malformed, PicturaErro
 from pictura.core.media import sniff
 from pictura.core.size import Size, parse
 from pictura.infra.spool import Spool
-from pictura.providers import kling, test
+from pictura.providers import test
 from pictura.providers.base import Ask, AskPicture, Channel
 from pictura.providers.gemini import Gemini
+from pictura.providers.plain import SANDBOX_PATH
 
 KEY = "sk-test-0123456789"
 PICTURE = bytes(range(256)) * 40
@@ -95,14 +95,6 @@ async def test_aspect_and_tier_stay_words(serve: Serve, ask: Make) -> None:
     assert (body["size"], body["aspect"], body["tier"], body["seed"]) == ("", "16:9", "2K", None)
 
 
-async def test_where_there_is_an_id_and_a_secret_the_id_is_the_key(serve: Serve, ask: Make) -> None:
-    asked: list[tuple[str, str, dict[str, object]]] = []
-    channel = await serve(notes(asked))
-    signed = msgspec.structs.replace(channel, secrets={"secret_key": "sandbox", "access_key": KEY})
-    await kling.Kling().start(ask(kling.Kling.MODELS[0]), signed)
-    assert asked[0][1] == f"Bearer {KEY}"
-
-
 @pytest.mark.parametrize(
     ("status", "body", "kind"),
     [
@@ -121,7 +113,7 @@ async def test_errors(status: int, body: object, kind: type[PicturaError], serve
     found = await fault(await serve(says(body, status)), ask(CARD))
     assert type(found) is kind
     if isinstance(found, Refused):
-        assert (found.by, found.reason, found.possibly_billed) == ("test", "content_refused", False)
+        assert (found.by, found.reason, found.possibly_billed) == ("sandbox", "content_refused", False)
     if status == 429:
         assert isinstance(found, Throttled) and found.retry_after_s == 3
 
@@ -137,7 +129,7 @@ async def test_the_built_in_model_draws_in_the_sandbox(
     sandbox: Callable[[str], Channel], ask: Make, picture: Callable[..., AskPicture]
 ) -> None:
     said = ask(CARD, images=(picture(),), n=2, size=parse("320x240"), params={"quality": "high", "seed": 9})
-    done = await test.Test().start(said, sandbox(test.Test.sandbox_path))
+    done = await test.Test().start(said, sandbox(SANDBOX_PATH))
     assert [picture.seed for picture in done.pictures] == [9, 10]
     spool = done.pictures[0].spool
     assert spool is not None
@@ -146,4 +138,4 @@ async def test_the_built_in_model_draws_in_the_sandbox(
 
 
 async def test_a_refusal_of_the_sandbox(sandbox: Callable[[str], Channel], ask: Make) -> None:
-    assert type(await fault(sandbox(test.Test.sandbox_path), ask(CARD, prompt="[refuse]"))) is Refused
+    assert type(await fault(sandbox(SANDBOX_PATH), ask(CARD, prompt="[refuse]"))) is Refused

@@ -33,6 +33,7 @@ from pictura.infra.fetch import Fetcher
 from pictura.infra.http import Client
 from pictura.infra.imaging import Imaging
 from pictura.providers.base import Provider
+from pictura.providers.plain import SANDBOX_PATH
 from pictura.sandbox.server import Sandbox
 from pictura.store import audit
 from pictura.store.catalog import Catalog
@@ -244,7 +245,7 @@ def _sandbox_channel(name: str, provider: Provider, address: str, key: str) -> C
     return ChannelRecord(
         name=f"sandbox-{name}",
         provider=name,
-        base_url=address + provider.sandbox_path,
+        base_url=address + (provider.sandbox_path or SANDBOX_PATH),
         secrets=secrets_of,
         origin="sandbox",
     )

@@ -29,7 +29,7 @@ class Views:
         if verb is Verb.CATALOGUE:
             return (await self.catalogue(key),)
         if verb is Verb.MODEL:
-            return (await self.model(call.place["id"], key),)
+            return (await self.model(call.place["id"]),)
         if verb is Verb.PLAIN:
             return (None,)
         if key is None:
@@ -39,18 +39,11 @@ class Views:
         return (self._house.gateway.get(call.place["id"], key.project.id),)
 
     async def catalogue(self, key: Key | None) -> list[ModelView]:
-        """All models for a test key and for strangers; for a live key those that a channel serves."""
         uses = await self._counted()
-        listings = self._house.catalog.all()
-        if key is not None and key.kind == "live":
-            listings = [listing for listing in listings if self._house.planner.serving(listing.card, key)]
-        return [_model(listing, uses) for listing in listings]
+        return [_model(listing, uses) for listing in self._house.planner.listings(key)]
 
-    async def model(self, name: str, key: Key | None) -> ModelView:
-        listing = self._house.catalog.find(name)
-        if listing is None:
-            raise self._house.catalog.unknown(name)
-        return _model(listing, await self._counted())
+    async def model(self, name: str) -> ModelView:
+        return _model(self._house.planner.find(name), await self._counted())
 
     async def account(self, key: Key) -> Account:
         return await self._house.database.browse(lambda tx: _account(tx, key, self._house.keys.all()))

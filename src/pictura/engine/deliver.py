@@ -71,7 +71,7 @@ class Deliverer:
         """The pictures of a part that were stored before a crash kept the job from saying so."""
         keys = await self._blobs.find(f"out/{day_of(wish.job_id)}/{wish.job_id}-{part}-")
         found = []
-        for key in keys:
+        for key in sorted(keys, key=_number):
             blob = self._blobs.open(key)
             try:
                 seen = media.sniff(blob.read, blob.size)
@@ -116,6 +116,11 @@ def _examined(spool: Spool, flaw: str) -> Media:
     if broken:
         raise Malformed(f"the provider's picture is not whole: {broken}")
     return found
+
+
+def _number(key: str) -> int:
+    """Which picture of its part: `out/2026-11-20/job_01jd…-0-12.png` → 12."""
+    return int(key.rpartition("-")[2].partition(".")[0])
 
 
 def _key(wish: Wish, part: int, number: int, found: Media) -> str:

@@ -19,12 +19,15 @@ from pictura.core.request import ImageRequest
 from pictura.core.size import Size
 from pictura.engine.health import Health
 from pictura.providers.base import Provider
-from pictura.store.catalog import Catalog
+from pictura.providers.plain import PlainProvider
+from pictura.store.catalog import Catalog, Listing
 from pictura.store.channels import ChannelBook, ChannelRecord
 from pictura.store.keys import Key
 
 #: What the house itself can turn a picture into.
 TRANSCODED = frozenset({"png", "jpeg", "webp"})
+#: Speaks in the sandbox for every provider that has no simulator of its own.
+STAND_IN = PlainProvider()
 #: The provider whose models cost nothing and are drawn in the house, with every key.
 BUILT_IN = "test"
 
@@ -115,18 +118,43 @@ class Planner:
         )
 
     def card(self, name: str) -> ModelCard:
-        """The model's card; a provider's generic one where only a channel knows the name."""
+        """The card of the model that `name` means. Raises UnknownModel."""
+        return self.find(name).card
+
+    def find(self, name: str) -> Listing:
+        """The model's listing; with its provider's generic card where only a channel knows the name."""
         listing = self.catalog.find(name)
         if listing is not None:
-            return listing.card
-        name = self.catalog.rename(name)
+            return listing
+        wanted = self.catalog.rename(name)
         for record in self.channels.all():
-            provider = self.providers.get(record.provider)
-            if record.enabled and record.models and name in record.models and provider is not None:
-                card = provider.generic(name)
-                if card is not None:
-                    return card
+            if record.enabled and record.models and wanted in record.models:
+                generic = self._generic(record, wanted)
+                if generic is not None:
+                    return generic
         raise self.catalog.unknown(name)
+
+    def listings(self, key: Key | None) -> list[Listing]:
+        """What there is for this caller: everything in the sandbox and for strangers, else what a channel serves."""
+        everything = self.catalog.all()
+        if key is None or key.kind == "test":
+            return everything
+        return [listing for listing in everything if self.serving(listing.card, key)] + self._unlisted()
+
+    def _unlisted(self) -> list[Listing]:
+        """Models that no card describes and a channel names."""
+        found: dict[str, Listing] = {}
+        for record in self.channels.all():
+            for name in record.models or () if record.enabled else ():
+                generic = None if self.catalog.find(name) else self._generic(record, name)
+                if generic is not None:
+                    found.setdefault(name, generic)
+        return list(found.values())
+
+    def _generic(self, record: ChannelRecord, name: str) -> Listing | None:
+        provider = self.providers.get(record.provider)
+        card = None if provider is None else provider.generic(name)
+        return None if card is None else Listing(card, record.provider)
 
     def serving(self, card: ModelCard, key: Key) -> list[ChannelRecord]:
         """The channels that may draw this model for this key, well or not."""
@@ -161,6 +189,8 @@ class Planner:
         provider = self.providers.get(record.provider)
         if provider is None:
             raise NotFound(f"channel {record.name!r} speaks for {record.provider!r}, which is not installed any more")
+        if record.sandbox and not provider.sandbox_path:
+            provider = STAND_IN
         native = _listed_native(record, card) or card.native or card.id
         own_price = None if record.price_per_picture is None else PerPicture(record.price_per_picture)
         return Candidate(record, provider, native, own_price or card.price)

@@ -25,7 +25,7 @@ class ServerSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     trusted_proxies: tuple[str, ...] = ()
     """Networks (CIDR) whose `X-Forwarded-For`, `-Proto` and `-Host` headers are believed."""
     hosts: Mapping[str, str] = {}
-    """Further Host names and the dialect they speak: `"images.example.com" = "omnirouters"`."""
+    """Further Host names and the dialect they speak: `"images.example.com" = "imagerouter"`."""
     transfers: int = 32
     """Bodies in transfer at once; waiting requests are not counted."""
     body_idle_s: float = 30

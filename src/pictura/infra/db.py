@@ -120,7 +120,7 @@ class SqliteDatabase:
     """SQLite in WAL mode with synchronous=FULL, owned by this process alone."""
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock = _own(path.with_name(path.name + ".lock"))
         self.path = path
         self._writer = _connect(path)

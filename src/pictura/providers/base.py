@@ -162,8 +162,8 @@ class Provider(ABC):
     dedupes: ClassVar[bool] = False
     #: False while only the sandbox speaks for it.
     live: ClassVar[bool] = True
-    #: Where the sandbox imitates it, below the sandbox's own address.
-    sandbox_path: ClassVar[str] = "/plain"
+    #: Where the sandbox imitates it, below the sandbox's own address; "": nowhere, the plain simulator stands in.
+    sandbox_path: ClassVar[str] = ""
 
     @abstractmethod
     async def start(self, ask: Ask, via: Channel) -> Done | Pending:

@@ -17,6 +17,8 @@ from pictura.providers.answers import close_unused, items, mapping, picture, sai
 from pictura.providers.base import Ask, AskPicture, Channel, Done, Provider, Raw, error_from, retry_after, unreadable
 
 REFUSED = "content_refused"
+#: Where the plain simulator lives, below the sandbox's own address.
+SANDBOX_PATH = "/plain"
 
 
 class PlainProvider(Provider):
@@ -37,15 +39,15 @@ class PlainProvider(Provider):
             raise
 
     def _key(self, via: Channel) -> str:
-        """The first secret: where a vendor wants an id and a secret, the test key stands for the id."""
-        return via.secrets.get(next(iter(self.env), "api_key"), "")
+        """Any of them: a sandbox channel has the test key wherever its vendor wants a secret."""
+        return next(iter(via.secrets.values()), "")
 
     def _done(self, answer: Answer, via: Channel) -> Done:
         if answer.status != 200:
             raise self._error(answer, via)
         pictures = [raw for entry in items(mapping(answer.json()).get("pictures")) if (raw := _raw(entry, answer))]
         if not pictures:
-            raise Malformed(f"{self.name} answered without a picture", upstream_status=answer.status)
+            raise Malformed(f"{via.name} answered without a picture", upstream_status=answer.status)
         close_unused(answer.pictures, pictures)
         return Done(pictures=tuple(pictures))
 
@@ -58,7 +60,7 @@ class PlainProvider(Provider):
             return unreadable(answer)
         code, message = str(error.get("code", "")), said(error.get("message"), via)
         if code == REFUSED:
-            return Refused(message, reason=code, by=self.name)
+            return Refused(message, reason=code, by="sandbox")
         return error_from(answer.status, message, code, retry_after(answer))
 
 

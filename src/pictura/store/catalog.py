@@ -57,7 +57,7 @@ class Catalog:
         """The error for a name that nothing answers to, with the nearest names."""
         near = difflib.get_close_matches(_bare(name.lower()), self._by_name, n=3, cutoff=0.5)
         hint = f"; did you mean {', '.join(self._by_name[name].card.id for name in near)}?" if near else ""
-        return UnknownModel(f"model {name!r} does not exist here{hint} GET /v1/models lists all", param="model")
+        return UnknownModel(f"model {name!r} does not exist here{hint or ';'} GET /v1/models lists all", param="model")
 
 
 def _bare(name: str) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 import msgspec
 from starlette.routing import compile_path
 
+from pictura.core.errors import BadRequest
 from pictura.dialects.base import Dialect, Route
 
 FALLBACK = "openai"
@@ -52,6 +53,11 @@ class Switchboard:
     """`hosts`: the operator's own, beside those that the dialects name."""
 
     def __init__(self, dialects: Mapping[str, Dialect], hosts: Mapping[str, str]) -> None:
+        for host, name in hosts.items():
+            if name not in dialects:
+                raise BadRequest(
+                    f"[server.hosts] {host!r}: there is no dialect {name!r}; there are {', '.join(dialects)}"
+                )
         self._tables = {name: _Table(dialect) for name, dialect in dialects.items()}
         self._hosts = {host: name for name, dialect in dialects.items() for host in dialect.hosts}
         self._hosts.update({host.lower(): name for host, name in hosts.items()})

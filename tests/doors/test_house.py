@@ -1,0 +1,190 @@
+"""The house put together: its first start and its second, its channels, and what keeps it from opening."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import pytest
+from aiohttp import ClientSession
+
+from pictura.core import plugins
+from pictura.core.errors import BadRequest, HouseError, Unauthorized
+from pictura.doors.house import House, open_house
+from pictura.infra.config import ChannelSettings, DatabaseSettings, Environment, Settings, StorageSettings
+from pictura.store import audit, jobs
+from tests.doors.door import ADMIN, KEYS, LIVE, TEST, answering, look, open_door
+from tests.upstream import KEY, Upstream, running
+
+NOTHING = Environment()
+
+
+def given(**variables: str) -> Environment:
+    return Environment(variables)
+
+
+def configured(*channels: ChannelSettings) -> Settings:
+    return Settings(channel=channels)
+
+
+def live(house: House) -> Mapping[str, str]:
+    """The channels that lead out of the house, by name with their origin."""
+    return {record.name: record.origin for record in house.channels.all() if not record.sandbox}
+
+
+# -- starts --
+
+
+async def test_the_first_start_makes_two_keys_and_shows_them_once(tmp_path: Path) -> None:
+    async with open_house(tmp_path, Settings(), NOTHING) as house:
+        shown = house.first_keys
+        assert shown.admin.startswith("sk-pic-") and shown.test.startswith("sk-test-")
+        admin, test = (house.guard.identify(text, "127.0.0.1") for text in (shown.admin, shown.test))
+        assert (admin.kind, admin.scopes, admin.project.id, admin.project.prepaid) == (
+            "live",
+            ("draw", "admin"),
+            "default",
+            False,
+        )
+        assert (test.kind, test.scopes) == ("test", ("draw",))
+    async with open_house(tmp_path, Settings(), NOTHING) as house:
+        assert (house.first_keys.admin, house.first_keys.test) == ("", "")
+        assert house.guard.identify(shown.admin, "127.0.0.1") == admin
+        assert len(house.keys.all()) == 2
+    assert shown.admin.encode() not in (tmp_path / "pictura.db").read_bytes()
+
+
+async def test_the_first_keys_may_be_given(tmp_path: Path) -> None:
+    environment = given(PICTURA_ADMIN_KEY=ADMIN, PICTURA_TEST_KEY=TEST)
+    async with open_house(tmp_path, Settings(), environment) as house:
+        assert (house.first_keys.admin, house.first_keys.test) == (ADMIN, TEST)
+        assert house.guard.identify(ADMIN, "127.0.0.1").scopes == ("draw", "admin")
+
+
+async def test_other_keys_at_a_later_start_open_nothing(tmp_path: Path) -> None:
+    async with open_house(tmp_path, Settings(), given(PICTURA_ADMIN_KEY=ADMIN)):
+        pass
+    async with open_house(tmp_path, Settings(), given(PICTURA_ADMIN_KEY=LIVE)) as house:
+        with pytest.raises(Unauthorized):
+            house.guard.identify(LIVE, "127.0.0.1")
+
+
+async def test_a_folder_belongs_to_one_house(tmp_path: Path) -> None:
+    async with open_house(tmp_path, Settings(), NOTHING):
+        with pytest.raises(HouseError, match="belongs to a running Pictura"):
+            async with open_house(tmp_path, Settings(), NOTHING):
+                pass
+    async with open_house(tmp_path, Settings(), NOTHING):
+        pass
+
+
+async def test_everything_may_lie_elsewhere(tmp_path: Path) -> None:
+    settings = Settings(
+        database=DatabaseSettings(f"sqlite:///{tmp_path}/db/pictura.db"),
+        storage=StorageSettings(f"file://{tmp_path}/pictures"),
+    )
+    async with open_house(tmp_path / "data", settings, given(PICTURA_SECRET="a secret of sixteen letters")):
+        assert (tmp_path / "db" / "pictura.db").exists()
+        assert (tmp_path / "pictures" / "tmp").is_dir()
+        assert not (tmp_path / "data" / "secret").exists()
+
+
+async def test_a_second_start_serves_the_pictures_of_the_first(tmp_path: Path) -> None:
+    async with running(Upstream()) as upstream:
+        async with open_door(tmp_path, upstream) as door:
+            fields = {"model": "test/test", "prompt": "a fox", "response_format": "url", "size": "16x16"}
+            url = (await door.ask(fields, key=TEST)).url
+            path = url.removeprefix(door.url)
+        async with (
+            open_house(tmp_path, Settings(), NOTHING) as house,
+            answering(house) as port,
+            ClientSession(f"http://127.0.0.1:{port}") as http,
+            http.get(path) as answer,
+        ):
+            assert look(await answer.read()).width == 16
+            assert house.database.read(jobs.uses) == {"test/test": 1}
+
+
+# -- channels --
+
+
+async def test_keys_in_the_environment_become_channels(tmp_path: Path) -> None:
+    async with open_house(tmp_path, Settings(), given(OPENAI_API_KEY=KEY)) as house:
+        assert live(house) == {"openai": "environment"}
+        record = house.channels.get("openai")
+        assert (record.base_url, record.secrets) == ("https://api.openai.com/v1", {"api_key": KEY})
+        assert KEY not in repr(record)
+
+
+async def test_an_empty_key_in_the_environment_is_none(tmp_path: Path) -> None:
+    async with open_house(tmp_path, Settings(), given(OPENAI_API_KEY="")) as house:
+        assert live(house) == {}
+
+
+async def test_a_channel_of_the_file_stands_for_the_environment_s(tmp_path: Path) -> None:
+    named = ChannelSettings(name="main", provider="openai", api_key_env="MY_KEY")
+    environment = given(OPENAI_API_KEY="sk-other-0123456789", MY_KEY=KEY)
+    async with open_house(tmp_path, configured(named), environment) as house:
+        assert live(house) == {"main": "file"}
+        assert house.channels.get("main").secrets == {"api_key": KEY}
+
+
+async def test_every_provider_has_a_channel_into_the_sandbox(tmp_path: Path) -> None:
+    async with open_house(tmp_path, Settings(), NOTHING) as house:
+        sandboxed = {record.provider: record for record in house.channels.all() if record.sandbox}
+        assert set(sandboxed) == set(house.providers)
+        assert all(record.base_url.startswith(house.sandbox_address) for record in sandboxed.values())
+        assert house.sandbox_address.startswith("http://127.0.0.1:")
+
+
+async def test_a_test_key_never_leaves_the_house(tmp_path: Path) -> None:
+    async with running(Upstream()) as upstream, open_door(tmp_path, upstream) as door:
+        for model in ("gpt-image-2", "test/test"):
+            answer = await door.ask({"model": model, "prompt": "a fox", "size": "1024x1024"}, key=TEST)
+            assert (answer.status, answer.headers["x-pictura-sandbox"]) == (200, "true")
+        assert (await door.ask({"model": "somebody/new-model", "prompt": "a fox"}, key=TEST)).status in (404, 503)
+        assert upstream.seen == []
+
+
+@pytest.mark.parametrize(
+    ("channel", "message"),
+    [
+        (ChannelSettings(name="x", provider="opnai", api_key="sk-1"), "'opnai' is not known; there are: .*openai"),
+        (ChannelSettings(name="x", provider="test"), "drawn in the sandbox only"),
+        (ChannelSettings(name="x", provider="openai", api_key_env="MY_KEY"), "MY_KEY is not set"),
+    ],
+)
+async def test_a_channel_that_cannot_be(channel: ChannelSettings, message: str, tmp_path: Path) -> None:
+    with pytest.raises(BadRequest, match=message):
+        async with open_house(tmp_path, configured(channel), NOTHING):
+            pass
+    # What had been opened is closed again, and no key was made that nobody has seen.
+    async with open_house(tmp_path, Settings(), NOTHING) as house:
+        assert house.first_keys.admin
+
+
+# -- plug-ins and notices --
+
+
+async def test_a_broken_plug_in_is_told_and_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def installed(group: str) -> list[EntryPoint]:
+        return [EntryPoint("acme", "acme_images:Acme", group)]
+
+    monkeypatch.setattr(plugins, "entry_points", installed)
+    async with open_house(tmp_path, Settings(), NOTHING) as house:
+        assert [plug_in.where for plug_in in house.broken] == ["acme (acme_images:Acme)"] * 2
+        assert "No module named" in house.broken[0].why
+        assert {"openai", "imagerouter"} <= set(house.dialects)
+        assert "openai" in house.providers
+
+
+async def test_a_notice_is_logged_and_kept(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async with open_house(tmp_path, Settings(), NOTHING) as house:
+        house.health._notice("main", "set aside for 60 s")
+        assert "main set aside for 60 s" in caplog.text
+        await house.database.write(lambda tx: None)
+        (note, *_) = house.database.read(lambda tx: audit.newest(tx))
+        assert (note.actor, note.subject, note.detail) == ("house", "main", "set aside for 60 s")
+    for secret in KEYS:
+        assert secret not in caplog.text

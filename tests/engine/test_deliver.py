@@ -1,0 +1,221 @@
+"""From what a provider handed over to what is kept."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from pictura.core import ids
+from pictura.core.errors import Malformed
+from pictura.core.result import Delivered
+from pictura.engine.deliver import Deliverer, Wish
+from pictura.engine.intake import day_of
+from pictura.infra.spool import Spool
+from pictura.providers.base import Raw
+from tests.conftest import Drawn, Scripted, picture
+from tests.engine.conftest import Engine, ask, channel, open_engine, size_of
+
+JOB = ids.at(1_795_000_000, "job") + "0" * 16
+
+
+@pytest.fixture
+async def site() -> AsyncIterator[str]:
+    """A vendor's file server."""
+
+    async def answer(request: web.Request) -> web.Response:
+        if request.path != "/fox.png":
+            return web.Response(status=403, text="signature expired")
+        return web.Response(body=picture(), content_type="binary/octet-stream")
+
+    application = web.Application()
+    application.router.add_get("/{path:.*}", answer)
+    runner = web.AppRunner(application, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    await runner.cleanup()
+
+
+@pytest.fixture
+def deliverer(engine: Engine) -> Deliverer:
+    return engine.gateway._tools.deliverer
+
+
+def raw(engine: Engine, data: bytes, **said: Any) -> Raw:
+    spool = engine.blobs.spool()
+    spool.write(data)
+    return Raw(spool=spool, **said)
+
+
+async def deliver(deliverer: Deliverer, given: Raw, **said: Any) -> Delivered:
+    return await deliverer.deliver(given, Wish(**{"job_id": JOB, **said}), 0, 0, {})
+
+
+def is_open(spool: Spool | None) -> bool:
+    assert spool is not None
+    try:
+        spool.read(0, 1)
+    except ValueError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("format", ["png", "jpeg", "webp", "gif", "avif"])
+async def test_a_picture_is_kept_as_it_came(engine: Engine, deliverer: Deliverer, format: str) -> None:
+    given = raw(engine, picture(80, 60, format), revised_prompt="a red fox", seed=7)
+    delivered = await deliver(deliverer, given)
+    extension = {"jpeg": "jpg"}.get(format, format)
+    assert delivered == Delivered(
+        key=f"out/{day_of(JOB)}/{JOB}-0-0.{extension}",
+        media_type=f"image/{format}",
+        width=80,
+        height=60,
+        bytes=len(picture(80, 60, format)),
+        revised_prompt="a red fox",
+        seed=7,
+    )
+    assert engine.blobs.open(delivered.key).read() == picture(80, 60, format)
+    assert not is_open(given.spool)
+    assert engine.files("tmp") == []
+
+
+@pytest.mark.parametrize(("came", "wanted"), [("png", "webp"), ("webp", "jpeg"), ("jpeg", "png"), ("avif", "png")])
+async def test_another_format_is_made_and_what_came_is_closed(
+    engine: Engine, deliverer: Deliverer, came: str, wanted: str
+) -> None:
+    given = raw(engine, picture(80, 60, came))
+    delivered = await deliver(deliverer, given, output_format=wanted)
+    data = engine.blobs.open(delivered.key).read()
+    assert (delivered.media_type, size_of(data), delivered.bytes) == (f"image/{wanted}", (80, 60), len(data))
+    assert not is_open(given.spool)
+    assert engine.files("tmp") == []
+
+
+async def test_the_format_that_came_is_not_made_again(engine: Engine, deliverer: Deliverer) -> None:
+    delivered = await deliver(deliverer, raw(engine, picture()), output_format="png", output_compression=5)
+    assert engine.blobs.open(delivered.key).read() == picture()
+
+
+@pytest.mark.parametrize(
+    ("came", "flaw", "message"),
+    [
+        (b"", "", "is no picture"),
+        (b"<html>", "", "is no picture"),
+        (picture()[:-20], "", "is not whole"),
+        (picture(), "it ended in the middle", "is not whole: it ended in the middle"),
+    ],
+    ids=["empty", "page", "torn", "flawed"],
+)
+async def test_what_is_no_whole_picture(
+    engine: Engine, deliverer: Deliverer, came: bytes, flaw: str, message: str
+) -> None:
+    given = raw(engine, came, flaw=flaw)
+    with pytest.raises(Malformed, match=message):
+        await deliver(deliverer, given)
+    assert not is_open(given.spool)
+    assert engine.files("out") == engine.files("tmp") == []
+
+
+async def test_a_picture_that_cannot_be_decoded_cannot_be_another_format(engine: Engine, deliverer: Deliverer) -> None:
+    data = bytearray(picture(200, 200))
+    start = data.index(b"IDAT") + 4
+    data[start : start + 20] = bytes(20)
+    given = raw(engine, bytes(data))
+    with pytest.raises(Malformed):
+        await deliver(deliverer, given, output_format="webp")
+    assert not is_open(given.spool)
+    assert engine.files("tmp") == []
+
+
+# -- pictures that lie elsewhere --
+
+
+async def test_a_vendors_url_is_fetched_and_hosted(engine: Engine, deliverer: Deliverer, site: str) -> None:
+    delivered = await deliver(deliverer, Raw(url=f"{site}/fox.png"), allow_private=True)
+    assert engine.blobs.open(delivered.key).read() == picture()
+    assert delivered.url == ""
+    assert engine.files("tmp") == []
+
+
+@pytest.mark.parametrize(("path", "private"), [("/gone.png", True), ("/fox.png", False)])
+async def test_a_picture_that_cannot_be_fetched_was_drawn_all_the_same(
+    deliverer: Deliverer, site: str, path: str, private: bool
+) -> None:
+    with pytest.raises(Malformed, match="made a picture, but it could not be had") as caught:
+        await deliver(deliverer, Raw(url=f"{site}{path}?X-Signature=secret"), allow_private=private)
+    assert caught.value.possibly_billed
+    assert "secret" not in caught.value.message
+
+
+async def test_a_url_may_be_handed_on(deliverer: Deliverer, site: str) -> None:
+    delivered = await deliver(deliverer, Raw(url=f"{site}/gone.png", seed=7), relay=True)
+    assert delivered == Delivered(url=f"{site}/gone.png", seed=7)
+
+
+async def test_what_came_as_bytes_is_hosted_where_urls_are_handed_on(engine: Engine, deliverer: Deliverer) -> None:
+    assert (await deliver(deliverer, raw(engine, picture()), relay=True)).key
+
+
+@pytest.mark.parametrize(
+    ("delivery", "named", "relayed"),
+    [("url", True, True), ("url", False, True), ("b64_json", False, True), ("b64_json", True, False)],
+)
+async def test_a_relaying_channel(data: Path, site: str, delivery: str, named: bool, relayed: bool) -> None:
+    provider = Scripted(Drawn(urls=(f"{site}/fox.png",)))
+    async with open_engine(data, provider, channels=[channel(relay=True, allow_private=True)]) as engine:
+        outcome = await engine.draw(ask(delivery=delivery, delivery_named=named))
+        assert outcome.result is not None
+        (drawn,) = outcome.result.pictures
+        assert bool(drawn.url) is relayed
+        assert outcome.result.cost == 40_000
+        assert len(engine.files("out")) == (not relayed)
+
+
+# -- ephemeral --
+
+
+async def test_what_is_ephemeral_stays_in_hand(engine: Engine, deliverer: Deliverer) -> None:
+    held: dict[str, Spool] = {}
+    given = raw(engine, picture())
+    delivered = await deliverer.deliver(given, Wish(JOB, ephemeral=True), 0, 0, held)
+    assert held[delivered.key].read() == picture()
+    assert engine.files("out") == []
+    webp = await deliverer.deliver(raw(engine, picture()), Wish(JOB, "webp", ephemeral=True), 0, 1, held)
+    assert size_of(held[webp.key].read()) == (64, 64)
+    for spool in held.values():
+        spool.close()
+    assert engine.files("tmp") == []
+
+
+async def test_what_is_ephemeral_and_broken_is_closed(engine: Engine, deliverer: Deliverer) -> None:
+    given = raw(engine, b"nothing")
+    with pytest.raises(Malformed):
+        await deliverer.deliver(given, Wish(JOB, ephemeral=True), 0, 0, {})
+    assert not is_open(given.spool)
+
+
+# -- found again --
+
+
+async def test_stored_pictures_are_found_again_in_their_order(engine: Engine, deliverer: Deliverer) -> None:
+    wish = Wish(JOB)
+    for number in (10, 2, 0):
+        await deliverer.deliver(raw(engine, picture(64 + number, 64)), wish, 1, number, {})
+    await deliverer.deliver(raw(engine, picture(16, 16)), wish, 10, 0, {})
+    assert [found.width for found in await deliverer.recover(wish, 1)] == [64, 66, 74]
+    assert [found.width for found in await deliverer.recover(wish, 10)] == [16]
+    assert await deliverer.recover(wish, 0) == []
+
+
+async def test_what_is_torn_is_not_found(engine: Engine, deliverer: Deliverer) -> None:
+    for number, data in enumerate((picture()[:-9], b"", picture())):
+        spool = engine.blobs.spool()
+        spool.write(data)
+        await engine.blobs.put(f"out/{day_of(JOB)}/{JOB}-0-{number}.png", spool)
+        spool.close()
+    (found,) = await deliverer.recover(Wish(JOB), 0)
+    assert found.key.endswith("-0-2.png")
