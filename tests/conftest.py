@@ -9,6 +9,7 @@ import shutil
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
+from typing import ClassVar
 
 import msgspec
 import pytest
@@ -131,7 +132,7 @@ class Scripted(CancellingProvider):
 
     name = "scripted"
     base_url = "http://127.0.0.1:9"
-    MODELS = (CARD,)
+    MODELS: ClassVar[tuple[ModelCard, ...]] = (CARD,)
 
     def __init__(self, *script: Step) -> None:
         self.script = deque(script)

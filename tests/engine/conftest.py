@@ -7,7 +7,7 @@ import io
 import logging
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,8 @@ from tests.conftest import Scripted
 
 DEFAULT = Project("default", "Default")
 PREPAID = Project("prepaid", "Prepaid", prepaid=True)
+SETTINGS = JobSettings(timeout_s=5)
+STORAGE = StorageSettings()
 
 
 def channel(name: str = "main", **said: Any) -> ChannelRecord:
@@ -129,13 +131,12 @@ async def outcome_of(handle: Handle) -> Outcome:
 
 
 async def settled(condition: Callable[[], bool]) -> None:
-    """Wait until it holds."""
-    async with asyncio.timeout(5):
-        while not condition():
-            await asyncio.sleep(0.001)
-
-
-OpenEngine = Callable[..., AbstractAsyncContextManager[Engine]]
+    """Wait until it holds, some seconds at the most."""
+    for _ in range(3000):
+        if condition():
+            return
+        await asyncio.sleep(0.001)
+    raise AssertionError("it did not happen")
 
 
 @asynccontextmanager
@@ -143,8 +144,8 @@ async def open_engine(
     folder: Path,
     *providers: Provider,
     channels: Iterable[ChannelRecord] = (channel(),),
-    settings: JobSettings = JobSettings(timeout_s=5),
-    storage: StorageSettings = StorageSettings(),
+    settings: JobSettings = SETTINGS,
+    storage: StorageSettings = STORAGE,
     fetch_allow: Iterable[tuple[str, int]] = (),
     aliases: dict[str, str] | None = None,
     own_key: Callable[[str], str] = lambda url: "",

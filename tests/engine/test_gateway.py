@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -35,6 +34,7 @@ from pictura.engine.gateway import Outcome
 from pictura.infra.config import JobSettings
 from pictura.providers.base import Pending
 from pictura.store import jobs, ledger
+from pictura.store.keys import Key
 from tests.conftest import CARD, Drawn, Scripted, Step, gate, picture
 from tests.engine.conftest import (
     PREPAID,
@@ -621,15 +621,15 @@ async def test_a_model_that_was_switched_off_names_its_successor(data: Path) -> 
 async def test_a_key_is_limited_to_its_models_under_every_spelling(data: Path, provider: Scripted) -> None:
     async with open_engine(data, provider, aliases={"reynard": "fox"}) as engine:
 
-        def limited(*models: str) -> dict[str, object]:
-            return {"key": msgspec.structs.replace(engine.key(), models=models)}
+        def limited(*models: str) -> Key:
+            return msgspec.structs.replace(engine.key(), models=models)
 
         for models in (("fox",), ("FOX*",), ("vulpes",), ("fox-1",), ("wolf", "f?x")):
-            assert (await engine.draw(**limited(*models))).error is None
-        assert (await engine.draw(ask(model="reynard"), **limited("reynard"))).error is None
+            assert (await engine.draw(key=limited(*models))).error is None
+        assert (await engine.draw(ask(model="reynard"), key=limited("reynard"))).error is None
         for name in ("fox", "wolf/fox", "wolf/vulpes:free", "reynard"):
             with pytest.raises(Forbidden, match="limited to wolf"):
-                await engine.draw(ask(model=name), **limited("wolf*"))
+                await engine.draw(ask(model=name), key=limited("wolf*"))
 
 
 # -- leaving, cancelling, retrying --
@@ -860,9 +860,7 @@ async def test_draining_waits_for_what_is_on_its_way(engine: Engine, provider: S
     handle.leave()
 
 
-async def test_a_job_that_was_sent_stays_open_when_the_process_stops(
-    data: Path, provider: Scripted, crashed: Callable[[Engine], Path]
-) -> None:
+async def test_a_job_that_was_sent_stays_open_when_the_process_stops(data: Path, provider: Scripted) -> None:
     reached, _, step = gate()
     provider.script.extend([TASK, step])
     request = ask(images=(InputPicture(ref="upload:0"),))

@@ -252,7 +252,7 @@ async def test_a_job_that_cannot_be_taken_up_does_not_keep_the_others_down(
 async def test_a_picture_that_was_stored_is_found_again(
     data: Path, crashed: Crash, monkeypatch: pytest.MonkeyPatch, task: bool
 ) -> None:
-    first = Scripted(*([TASK, Drawn(count=1)] if task else []))
+    first = Scripted(TASK, Drawn(count=1)) if task else Scripted()
     left = await crash_before_the_last_commit(data, crashed, monkeypatch, first)
     provider = Scripted()
     async with open_engine(left, provider) as engine:
@@ -325,7 +325,7 @@ async def test_parts_are_recovered_each_for_itself(data: Path, crashed: Crash) -
             return Drawn()
         if number == 2:
             return TASK
-        return await sending(asked)  # type: ignore[operator,arg-type,no-any-return]
+        return await sending(asked)  # type: ignore[operator,arg-type]
 
     provider.script.extend([by_part, by_part, by_part, checking])
     async with open_engine(data, provider) as engine:

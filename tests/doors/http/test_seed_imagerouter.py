@@ -405,7 +405,7 @@ async def test_the_model_list_needs_no_key(door: Door) -> None:
     assert entry["output"] == ["image"]
     assert entry["supported_params"] == {"mask": True, "quality": True, "edit": True}
     served = await listed(door, "/v1/models", key=LIVE)
-    assert set(served) == {MODEL, SHARED, "test/test"}
+    assert set(served) == {MODEL, SHARED, "test/test", "somebody/new-model"}
 
 
 @pytest.mark.parametrize(
