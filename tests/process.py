@@ -13,12 +13,8 @@ from contextlib import closing
 from pathlib import Path
 
 from pictura.infra.db import Row
+from tests.doors.door import ADMIN, MODEL, TEST
 from tests.upstream import KEY, Upstream
-
-#: Of the postpaid project `default`.
-ADMIN = "sk-pic-admin-0123456789abcdef"
-TEST = "sk-test-0123456789abcdef"
-MODEL = "gpt-image-1.5"
 
 
 class Process:

@@ -151,7 +151,7 @@ async def test_a_test_key_never_leaves_the_house(tmp_path: Path) -> None:
     ("channel", "message"),
     [
         (ChannelSettings(name="x", provider="opnai", api_key="sk-1"), "'opnai' is not known; there are: .*openai"),
-        (ChannelSettings(name="x", provider="test"), "drawn in the sandbox only"),
+        (ChannelSettings(name="x", provider="fal", api_key="sk-1"), "'fal' is drawn in the sandbox only"),
         (ChannelSettings(name="x", provider="openai", api_key_env="MY_KEY"), "MY_KEY is not set"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import msgspec
@@ -32,7 +33,7 @@ from pictura.core.request import ImageRequest, InputPicture
 from pictura.core.size import Size
 from pictura.engine.gateway import Outcome
 from pictura.infra.config import JobSettings
-from pictura.providers.base import Pending
+from pictura.providers.base import Ask, Channel, Done, Pending, Preview, StreamingProvider
 from pictura.store import jobs, ledger
 from pictura.store.keys import Key
 from tests.conftest import CARD, Drawn, Scripted, Step, gate, picture
@@ -662,6 +663,22 @@ async def test_a_job_that_waits_for_room_is_cancelled(data: Path, provider: Scri
         assert len(provider.calls) == 2
 
 
+async def test_a_job_that_another_guest_waits_for_is_not_cancelled(data: Path, provider: Scripted) -> None:
+    reached, opened, step = gate()
+    provider.script.append(step)
+    async with open_engine(data, provider, channels=[channel(max_concurrency=1)]) as engine:
+        first = await engine.submit(ask("another"))
+        await reached.wait()
+        queued = await engine.submit()
+        retry = await engine.submit(retry=True)
+        assert retry is queued
+        assert not engine.gateway.forsake(queued)
+        queued.leave()
+        opened.set()
+        assert (await outcome_of(retry)).error is None
+        await outcome_of(first)
+
+
 async def test_a_job_that_was_sent_is_finished_whoever_leaves(engine: Engine, provider: Scripted) -> None:
     reached, opened, step = gate()
     provider.script.append(step)
@@ -755,6 +772,109 @@ async def test_a_retry_with_other_pictures_is_another_request(engine: Engine, pr
         outcome = await engine.draw(request, uploads=[engine.upload(data)], retry=True)
         assert outcome.error is None
     assert [call.inputs for call in provider.calls] == [(picture(),), (picture(32, 32),)]
+
+
+# -- channels that are not well --
+
+
+async def test_an_account_that_is_refused_is_set_aside_and_comes_back(engine: Engine, provider: Scripted) -> None:
+    provider.script.extend([Rejected("the key is wrong", upstream_status=401, config=True)] * 3)
+    for _ in range(3):
+        assert isinstance(error_of(await engine.draw()), Rejected)
+    assert engine.notices == ["main set aside for 60 s (fox): it keeps answering 401: the key is wrong"]
+    with pytest.raises(NotSent, match=r"resting after errors; try again in 6[01] s"):
+        await engine.draw()
+    assert len(provider.calls) == 3
+    engine.clock.now += 60
+    assert (await engine.draw()).error is None
+    assert engine.notices[-1] == "main answers again for fox"
+
+
+async def test_after_a_rest_the_next_request_is_the_only_trial(engine: Engine, provider: Scripted) -> None:
+    provider.script.append(Throttled("slow", retry_after_s=30))
+    assert isinstance(error_of(await engine.draw()), Throttled)
+    with pytest.raises(NotSent, match=r"try again in 3[01] s"):
+        await engine.draw()
+    engine.clock.now += 30
+    reached, opened, step = gate()
+    provider.script.append(step)
+    trial = await engine.submit()
+    await reached.wait()
+    with pytest.raises(NotSent):
+        await engine.draw()
+    opened.set()
+    assert (await outcome_of(trial)).error is None
+    assert (await engine.draw()).error is None
+
+
+async def test_a_resting_channel_is_passed_over(data: Path, provider: Scripted) -> None:
+    async with open_engine(data, provider, channels=TWO) as engine:
+        engine.health.failed("first", "fox", Throttled("slow", retry_after_s=30))
+        assert (await engine.draw()).error is None
+        assert [call.channel for call in provider.calls] == ["second"]
+
+
+# -- previews --
+
+
+class Streaming(Scripted, StreamingProvider):
+    """Two previews, then a picture; `shown` is set in between."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shown, self.go_on = asyncio.Event(), asyncio.Event()
+        self.previews: list[Preview] = []
+
+    async def stream(self, ask: Ask, via: Channel) -> AsyncIterator[Preview | Done]:
+        for index in range(2):
+            spool = self.open_spool()
+            spool.write(picture())
+            self.previews.append(Preview(index, spool))
+            yield self.previews[-1]
+        self.shown.set()
+        await self.go_on.wait()
+        done = await self.start(ask, via)
+        assert isinstance(done, Done)
+        yield done
+
+
+async def test_whoever_watches_gets_the_previews(data: Path) -> None:
+    provider = Streaming()
+    async with open_engine(data, provider) as engine:
+        handle = await engine.submit(ask(stream=True, partial_images=2))
+        first, second = handle.watch(), handle.watch()
+        await provider.shown.wait()
+        assert [(await first.get()), (await first.get())] == provider.previews
+        assert first.empty()
+        provider.go_on.set()
+        assert await first.get() is None
+        assert await second.get() is None
+        late = handle.watch()
+        assert (await outcome_of(handle)).error is None
+        assert await late.get() is None
+        for preview in provider.previews:
+            preview.spool.close()
+
+
+async def test_previews_that_nobody_watches_are_closed(data: Path) -> None:
+    provider = Streaming()
+    provider.go_on.set()
+    async with open_engine(data, provider) as engine:
+        assert (await engine.draw(ask(stream=True, partial_images=2))).error is None
+        assert len(provider.previews) == 2
+        assert all(_closed(preview.spool) for preview in provider.previews)
+
+
+async def test_previews_that_a_watcher_left_behind_are_closed(data: Path) -> None:
+    provider = Streaming()
+    async with open_engine(data, provider) as engine:
+        handle = await engine.submit(ask(stream=True, partial_images=2))
+        handle.watch()
+        await provider.shown.wait()
+        handle.leave()
+        provider.go_on.set()
+        await settled(lambda: engine.gateway.running == 0)
+        assert all(_closed(preview.spool) for preview in provider.previews)
 
 
 # -- inputs --

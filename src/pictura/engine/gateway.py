@@ -85,6 +85,11 @@ class Handle:
         self._guests -= 1
         self._close_when_left()
 
+    @property
+    def alone(self) -> bool:
+        """Has it one guest at the most?"""
+        return self._guests <= 1
+
     def watch(self) -> asyncio.Queue[Preview | None]:
         """The previews as they come, None at the end. The first to watch gets them; others see the end alone."""
         queue: asyncio.Queue[Preview | None] = asyncio.Queue()
@@ -110,8 +115,14 @@ class Handle:
         self._close_when_left()
 
     def _close_when_left(self) -> None:
-        if self._guests <= 0 and self.outcome.done() and not self.outcome.cancelled():
+        if self._guests > 0 or not self.outcome.done():
+            return
+        if not self.outcome.cancelled():
             self.outcome.result().close()
+        while self._previews is not None and not self._previews.empty():
+            preview = self._previews.get_nowait()
+            if preview is not None:
+                preview.spool.close()
 
 
 class Gateway:
@@ -167,7 +178,13 @@ class Gateway:
         )
 
     def forsake(self, handle: Handle) -> bool:
-        """The client has gone: a job that was not sent yet is cancelled. False: too late, it is finished and kept."""
+        """The client has gone: a job that was not sent yet, and that no other guest waits for, is cancelled.
+
+        False: it goes on, and is kept.
+        """
+        return handle.alone and self._stop(handle)
+
+    def _stop(self, handle: Handle) -> bool:
         if handle.task is None or handle.run is None or handle.run.sent:
             return False
         handle.forsaken = True
@@ -179,7 +196,7 @@ class Gateway:
         """The client wants it stopped. False: too late."""
         self.get(job_id, project_id)
         handle = self._running.get(job_id)
-        return handle is not None and self.forsake(handle)
+        return handle is not None and self._stop(handle)
 
     async def drain(self, seconds: float) -> None:
         """Wait for what is in flight, `seconds` at the most."""

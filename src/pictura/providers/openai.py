@@ -502,14 +502,22 @@ def _told(document: Mapping[str, object], *pictures: Raw) -> Done:
     )
 
 
+#: Beyond these a bill is a mistake, and soon more than a ledger can add up.
+_DEAREST_USD = 10_000
+_MOST_TOKENS = 1_000_000_000
+
+
 def _cost(dollars: object) -> int | None:
-    """Micro-USD of the cost that routers such as ImageRouter tell in dollars; OpenAI tells none."""
-    if isinstance(dollars, bool) or not isinstance(dollars, int | float) or dollars < 0:
+    """Micro-USD of the cost that routers such as ImageRouter tell in dollars; OpenAI tells none.
+
+    None for what cannot be: a picture is worth more than its bill.
+    """
+    if isinstance(dollars, bool) or not isinstance(dollars, int | float) or not 0 <= dollars <= _DEAREST_USD:
         return None
     return usd(str(dollars))
 
 
-_Tokens = Annotated[int, msgspec.Meta(ge=0)]
+_Tokens = Annotated[int, msgspec.Meta(ge=0, le=_MOST_TOKENS)]
 
 
 class _Details(msgspec.Struct, frozen=True):

@@ -17,6 +17,7 @@ from pictura.dialects.base import Event, Reply
 from pictura.doors.http import speak
 from pictura.doors.http.answer import EventStream, Watch, send_reply
 from tests.doors.door import (
+    DEPOSIT,
     GENERATIONS,
     MODEL,
     PRICE,
@@ -30,7 +31,7 @@ from tests.doors.door import (
     until,
     usual_channels,
 )
-from tests.upstream import Upstream, noise, page, stream, when
+from tests.upstream import Upstream, file, noise, page, picture, stream, when
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -256,6 +257,26 @@ async def test_what_was_not_sent_yet_is_cancelled(door: Door, upstream: Upstream
         await first
     assert len(upstream.seen) == 1
     assert door.purse().balance == before - PRICE
+
+
+@pytest.mark.xfail(strict=True, reason="nobody looks while a reference is fetched, and then it is too late")
+async def test_who_goes_while_a_reference_is_fetched_pays_nothing(
+    tmp_path_factory: pytest.TempPathFactory, upstream: Upstream
+) -> None:
+    go_on = asyncio.Event()
+    upstream.files["/fox.png"] = when(go_on, file(picture()))
+    allowed = f"127.0.0.1:{upstream.port}"
+    async with open_door(tmp_path_factory.mktemp("house"), upstream, fetch_allow=allowed) as door:
+        body = msgspec.json.encode({"model": MODEL, "prompt": "a hat", "image": f"{upstream.address}/fox.png"})
+        async with connected(door.port) as (_, writer):
+            writer.write(head("POST", PATH, Content_Type="application/json", Content_Length=len(body)) + body)
+            await until(lambda: upstream.fetched)
+        await asyncio.sleep(0.3)
+        go_on.set()
+        await asyncio.sleep(0.1)
+        await door.house.gateway.drain(5)
+        assert not upstream.seen
+        assert door.purse().balance == DEPOSIT
 
 
 # -- noticing it --

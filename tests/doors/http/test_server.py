@@ -16,8 +16,20 @@ from starlette.types import Message, Receive, Scope, Send
 from pictura.core.errors import HouseError
 from pictura.doors.http import server
 from pictura.doors.http.server import listen
-from tests import process
-from tests.doors.door import GENERATIONS, LIVE, TEST, Door, answering, connected, head, look, read_answer, until
+from tests.doors.door import (
+    ADMIN,
+    GENERATIONS,
+    LIVE,
+    MODEL,
+    TEST,
+    Door,
+    answering,
+    connected,
+    head,
+    look,
+    read_answer,
+    until,
+)
 from tests.process import Process
 from tests.upstream import Upstream, picture, when
 
@@ -90,6 +102,38 @@ async def test_several_requests_on_one_connection(impatient: int) -> None:
     async with connected(impatient) as (reader, writer):
         for _ in range(3):
             writer.write(ASK)
+            assert (await read_answer(reader)).status == 200
+
+
+async def test_a_head_without_an_end(impatient: int) -> None:
+    """No key is needed to send one, so it may not fill the memory."""
+    async with connected(impatient) as (reader, writer):
+        writer.write(b"GET /health HTTP/1.1\r\nHost: a\r\nX-Long: ")
+        answering = asyncio.create_task(read_answer(reader))
+        for _ in range(1000):
+            if answering.done():
+                break
+            writer.write(b"x" * 10_000)
+            await asyncio.sleep(0)
+        assert (await answering).status == 400
+
+
+async def test_a_head_of_a_length_that_others_allow(impatient: int) -> None:
+    async with connected(impatient) as (reader, writer):
+        told = head("GET", "/health", X_Long="x" * 60_000, Cookie="y" * 30_000)
+        writer.write(told[:70_000])
+        await asyncio.sleep(0.05)
+        writer.write(told[70_000:])
+        assert (await read_answer(reader)).status == 200
+
+
+@pytest.mark.parametrize("wish", ["h2c", "websocket"])
+async def test_a_wish_to_speak_another_protocol(wish: str, impatient: int) -> None:
+    """Java's client has it whenever a line is not encrypted."""
+    told = {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": wish, "HTTP2_Settings": "AAMAAABkAAQAAP__"}
+    async with connected(impatient) as (reader, writer):
+        for _ in range(2):
+            writer.write(head("POST", PATH, key=TEST, Content_Length=len(FIELDS), **told) + FIELDS)
             assert (await read_answer(reader)).status == 200
 
 
@@ -174,8 +218,8 @@ async def gateway(tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) 
 async def test_sigterm_finishes_what_is_in_flight(gateway: Process, upstream: Upstream) -> None:
     go_on = asyncio.Event()
     upstream.always = when(go_on)
-    fields = {"model": process.MODEL, "prompt": "a fox"}
-    headers = {"Authorization": f"Bearer {process.ADMIN}"}
+    fields = {"model": MODEL, "prompt": "a fox"}
+    headers = {"Authorization": f"Bearer {ADMIN}"}
     async with aiohttp.ClientSession(headers=headers) as http:
 
         async def draw() -> bytes:
@@ -206,7 +250,7 @@ async def test_memory_does_not_depend_on_what_is_sent(gateway: Process, upstream
     start, piece = b'{"model": "gpt-image-1.5", "prompt": "', bytes(b"x" * 1_000_000)
     async with connected(gateway.port) as (reader, writer):
         length = len(start) + 60 * len(piece) + 2
-        told = head("POST", PATH, key=process.ADMIN, Content_Type="application/json", Content_Length=length)
+        told = head("POST", PATH, key=ADMIN, Content_Type="application/json", Content_Length=length)
         writer.write(told + start)
         for _ in range(60):
             writer.write(piece)
@@ -221,14 +265,14 @@ async def test_memory_does_not_depend_on_what_is_sent(gateway: Process, upstream
 
 
 async def _edit(gateway: Process, large: bytes) -> None:
-    form = aiohttp.FormData({"model": process.MODEL, "prompt": "a hat"})
+    form = aiohttp.FormData({"model": MODEL, "prompt": "a hat"})
 
     async def pieces() -> AsyncIterator[bytes]:
         for start in range(0, len(large), 500_000):
             yield large[start : start + 500_000]
 
     form.add_field("image", pieces(), filename="a.png", content_type="image/png")
-    headers = {"Authorization": f"Bearer {process.ADMIN}"}
+    headers = {"Authorization": f"Bearer {ADMIN}"}
     async with (
         aiohttp.ClientSession(headers=headers) as http,
         http.post(f"{gateway.url}/v1/images/edits", data=form) as answer,

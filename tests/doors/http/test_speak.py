@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import logging
 from collections.abc import AsyncIterator
 
@@ -16,6 +17,7 @@ from pictura.core.views import Call
 from pictura.dialects.openai import OpenAI
 from pictura.infra.config import ServerSettings
 from tests.doors.door import (
+    ADMIN,
     EDITS,
     GENERATIONS,
     GENERIC,
@@ -31,7 +33,7 @@ from tests.doors.door import (
     open_door,
     until,
 )
-from tests.upstream import Behaviour, Upstream, data_with, draw, draw_by_url, file, noise, picture, running
+from tests.upstream import Behaviour, Upstream, data_with, draw, draw_by_url, file, noise, picture, reply, running
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -182,6 +184,31 @@ async def test_the_channel_s_key_and_no_other_is_shown_to_the_provider(door: Doo
     assert headers["authorization"] == "Bearer sk-upstream-0123456789abcdef"
     assert not {"cookie", "openai-organization", "x-forwarded-for"} & set(headers)
     assert LIVE not in str(headers)
+
+
+@pytest.mark.parametrize(
+    "bill",
+    [
+        {"cost": 1e30},
+        {"cost": -1},
+        {"usage": {"input_tokens": 1, "output_tokens": 2**63 - 1}},
+        {"usage": {"input_tokens": 2**70, "output_tokens": 1}},
+    ],
+    ids=str,
+)
+async def test_a_bill_that_cannot_be_does_not_cost_the_picture(
+    bill: dict[str, object], tmp_path_factory: pytest.TempPathFactory, upstream: Upstream
+) -> None:
+    unpriced = channel(upstream, "unpriced", models=(MODEL, GENERIC), price=None)
+    async with open_door(tmp_path_factory.mktemp("house"), upstream, channels=(unpriced,)) as door:
+        data = [{"b64_json": base64.b64encode(picture()).decode()}]
+        upstream.always = reply(200, msgspec.json.encode({"data": data, **bill}))
+        # By its card's price, the dearest that it may be; without one nobody knows.
+        for model, cost in ((MODEL, 133_130), (GENERIC, None)):
+            answer = await door.ask({"model": model, "prompt": "a fox"}, key=ADMIN)
+            assert look(answer.picture).width == 64
+            assert door.job(answer).cost == cost
+        assert door.purse("default").balance == -133_130
 
 
 # -- pictures by URL --

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import gc
+import re
 import socket
 from typing import Any
 
@@ -16,15 +17,21 @@ from pictura.core.errors import HouseError
 
 #: Seconds in which a new connection must have sent its first request's head, and an old one its next.
 IDLE_S = 65
+#: The most that a request's head may have: far above what servers in front of this one pass on.
+HEAD_BYTES = 128 * 1024
+_UPGRADE = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
 #: Seconds that requests in flight get to finish after SIGTERM: as long as pictures take.
 GRACE_S = 900
 
 
 class Protocol(HttpToolsProtocol):
-    """uvicorn closes a connection that idles after an answer, but waits for ever for the rest of a request's head."""
+    """uvicorn closes a connection that idles after an answer, but waits for ever for the rest of a request's head,
+    and takes in heads of any length."""
 
     _deadline: asyncio.TimerHandle | None = None
     _in_head = False
+    _in_body = False
+    _head_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -32,19 +39,29 @@ class Protocol(HttpToolsProtocol):
         self._set_deadline()
 
     def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        # Most heads come in one piece and need no deadline.
-        if self._in_head and self._deadline is None:
-            self._set_deadline()
+        super().data_received(data if self._in_body else _without_upgrade(data))
+        # Most heads come in one piece, and need neither a deadline nor to be measured.
+        if self._in_head:
+            self._head_bytes += len(data)
+            if self._head_bytes > HEAD_BYTES:
+                self.send_400_response(f"The head of a request has at most {HEAD_BYTES} bytes.")
+            elif self._deadline is None:
+                self._set_deadline()
 
     def on_message_begin(self) -> None:
         self._in_head = True
+        self._head_bytes = 0
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         self._in_head = False
+        self._in_body = True
         self._drop_deadline()
         super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._in_body = False
+        super().on_message_complete()
 
     def on_body(self, body: bytes) -> None:
         """uvicorn gathers a body's pieces in a bytearray and copies it out again; mostly there is but one piece."""
@@ -73,6 +90,18 @@ class Protocol(HttpToolsProtocol):
             self._set_deadline()  # the request before this one is still being answered
         elif not self.transport.is_closing():
             self.transport.close()
+
+
+def _without_upgrade(data: bytes) -> bytes:
+    """A head without its wish to speak another protocol: we go on in this one, as we may (RFC 9110, 7.8).
+
+    Java's own client wishes for h2c with every request that is not encrypted, and httptools drops the body of such a
+    request. A head that comes in pieces is left as it is.
+    """
+    if b"pgrade:" not in data:
+        return data
+    head, end, body = data.partition(b"\r\n\r\n")
+    return _UPGRADE.sub(b"\r\nIgnored:", head) + end + body
 
 
 class Server(uvicorn.Server):
