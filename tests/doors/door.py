@@ -236,8 +236,8 @@ def channel(upstream: Upstream, name: str, **said: object) -> ChannelSettings:
 
 def usual_channels(upstream: Upstream) -> tuple[ChannelSettings, ...]:
     return (
-        channel(upstream, "main", models=(MODEL, SHARED, GENERIC), timeout_s=0.5),
-        channel(upstream, "spare", models=(SHARED,), priority=1, timeout_s=0.5),
+        channel(upstream, "main", models=(MODEL, SHARED, GENERIC), timeout_s=2),
+        channel(upstream, "spare", models=(SHARED,), priority=1, timeout_s=2),
     )
 
 

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pictura.core.errors import TooLarge
+from pictura.core.errors import BadRequest, TooLarge
 from pictura.infra.extract import DATA_URL_CHARACTERS, DEEPEST, KEY_BYTES, Cut, Extractor, find, placeholder
 from pictura.infra.spool import MEMORY_BYTES, Spool
 
@@ -627,7 +627,7 @@ def test_a_picture_may_be_as_large_as_its_cap_and_no_larger(sizes: tuple[int, ..
 def test_there_may_be_as_many_pictures_as_their_cap_and_no_more() -> None:
     extractor = an_extractor(picture_count_cap=2)
     extractor.feed(b'{"b64_json":"QUJD","image":"QUJD","b64_json":"",')
-    with pytest.raises(TooLarge, match="at most 2"):
+    with pytest.raises(BadRequest, match="at most 2"):
         extractor.feed(b'"b64_json":"QUJD"}')
     assert len(extractor.cuts) == 2
     extractor.close()

@@ -493,7 +493,7 @@ def test_parameters(header: str, value: str, parameters: dict[str, str]) -> None
 def test_no_more_parts_than_the_cap() -> None:
     part = b"Content-Disposition: form-data; name=a\r\n\r\nx"
     assert len(parse(form(*[part] * 3), part_cap=3)) == 3
-    assert refused(form(*[part] * 4), part_cap=3) == "TooLarge: a form has at most 3 parts"
+    assert refused(form(*[part] * 4), part_cap=3) == "BadRequest: a form has at most 3 parts"
 
 
 def test_no_more_headers_than_the_cap() -> None:

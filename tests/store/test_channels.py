@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pictura.core.errors import BadRequest, HouseError, NotFound
+from pictura.core.errors import BadRequest, NotFound
 from pictura.infra.config import ChannelPrice, ChannelSettings
 from pictura.infra.crypto import Vault
 from pictura.infra.db import SqliteDatabase
@@ -92,11 +92,21 @@ async def test_a_channel_of_the_console_is_kept_sealed(
     assert (found.origin, found.models, found.base_url) == ("console", {"gpt-image-2": ""}, BASE_URLS["openai"])
 
 
-async def test_another_secret_does_not_open_it(book: ChannelBook, database: SqliteDatabase) -> None:
+async def test_a_channel_that_another_secret_sealed_is_left_out(
+    book: ChannelBook, database: SqliteDatabase, caplog: pytest.LogCaptureFixture
+) -> None:
     await book.store(settings(), BASE_URLS)
-    with pytest.raises(HouseError, match="PICTURA_SECRET") as caught:
-        ChannelBook(database, Vault(b"another")).load(BASE_URLS)
-    assert SECRET not in caught.value.message
+    other = ChannelBook(database, Vault(b"another"))
+    other.add(record(name="second"))
+    other.load(BASE_URLS)
+    assert [found.name for found in other.all()] == ["second"]
+    assert "main is left out" in caplog.text and "PICTURA_SECRET" in caplog.text
+    assert SECRET not in caplog.text
+
+
+def test_the_sandbox_s_names_are_its_own() -> None:
+    with pytest.raises(BadRequest, match="the house's own"):
+        from_settings(settings(name="sandbox-openai"), "", {}, "file")
 
 
 async def test_the_consoles_channel_takes_the_place_of_another_of_its_name(book: ChannelBook) -> None:

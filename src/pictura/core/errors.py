@@ -19,6 +19,7 @@
     ├─ UpstreamError            the provider's side
     │  ├─ NotSent               nothing left this house: safe elsewhere
     │  ├─ Rejected              a no before work began: safe elsewhere
+    │  │  └─ Throttled          … because there were too many
     │  ├─ Failed                accepted, then reported as failed
     │  ├─ Lost                  sent, no answer: possibly billed
     │  └─ Malformed             an answer without a picture

@@ -37,7 +37,7 @@ from pictura.providers.plain import SANDBOX_PATH
 from pictura.sandbox.server import Sandbox
 from pictura.store import audit
 from pictura.store.catalog import Catalog
-from pictura.store.channels import ChannelBook, ChannelRecord, from_settings
+from pictura.store.channels import SANDBOX_PREFIX, ChannelBook, ChannelRecord, from_settings
 from pictura.store.keys import PREFIX, Key, KeyRing, Project, make_project, projects
 from pictura.store.migrate import migrate
 
@@ -243,7 +243,7 @@ def _channels(
 def _sandbox_channel(name: str, provider: Provider, address: str, key: str) -> ChannelRecord:
     secrets_of = dict.fromkeys(provider.env or ("api_key",), key)
     return ChannelRecord(
-        name=f"sandbox-{name}",
+        name=SANDBOX_PREFIX + name,
         provider=name,
         base_url=address + (provider.sandbox_path or SANDBOX_PATH),
         secrets=secrets_of,

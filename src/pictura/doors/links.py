@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import time
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
@@ -13,6 +14,8 @@ from pictura.infra.config import Settings
 from pictura.infra.crypto import Vault
 
 FILES = "/files/"
+
+_HOST = re.compile(r"([A-Za-z0-9._-]+|\[[0-9a-fA-F:.]+\])(:[0-9]{1,5})?")
 
 
 class Links:
@@ -35,8 +38,8 @@ class Links:
         """What a picture's URL begins with. A Host header is repeated only where it is known: it is the client's."""
         if self._public_url:
             return self._public_url
-        name = host.rpartition(":")[0] if ":" in host.rpartition("]")[2] else host
-        if name.lower() in self._hosts or _is_local(name):
+        found = _HOST.fullmatch(host)
+        if found and (found[1].lower() in self._hosts or _is_local(found[1])):
             return f"{scheme}://{host}"
         address = f"[{server[0]}]" if ":" in server[0] else server[0]
         return f"{scheme}://{address}:{server[1]}"
@@ -53,7 +56,10 @@ class Links:
 
     def own_key(self, url: str) -> str:
         """The blob's key where `url` is a good link of this house, under whatever host; else ""."""
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+        except ValueError:
+            return ""
         if not parts.path.startswith(FILES):
             return ""
         key = parts.path.removeprefix(FILES)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import msgspec
 
 from pictura.core import media
@@ -10,7 +12,7 @@ from pictura.core.media import Media
 from pictura.core.result import Delivered
 from pictura.engine.intake import day_of
 from pictura.infra.blobs import Blobs
-from pictura.infra.fetch import Fetcher, FetchFailed
+from pictura.infra.fetch import Fetcher, FetchFailed, FetchTooLarge
 from pictura.infra.imaging import Imaging
 from pictura.infra.spool import Spool
 from pictura.providers.base import Raw
@@ -19,6 +21,8 @@ from pictura.providers.base import Raw
 LARGEST_PICTURE = 100_000_000
 #: A vendor's file server may be slow; its picture is paid.
 FETCH_S = 120
+#: Seconds before each further try.
+FETCH_PAUSES_S = (0.2, 1.0)
 
 
 class Wish(msgspec.Struct, frozen=True):
@@ -85,12 +89,17 @@ class Deliverer:
         return found
 
     async def _fetch(self, url: str, wish: Wish) -> Spool:
-        try:
-            return await self._fetcher.picture(
-                url, cap_bytes=LARGEST_PICTURE, timeout_s=FETCH_S, private=wish.allow_private
-            )
-        except FetchFailed as error:
-            raise Malformed(f"the provider made a picture, but it could not be had: {error.message}") from None
+        """The picture is paid: a download that fails is tried again."""
+        for pause_s in (*FETCH_PAUSES_S, None):
+            try:
+                return await self._fetcher.picture(
+                    url, cap_bytes=LARGEST_PICTURE, timeout_s=FETCH_S, private=wish.allow_private
+                )
+            except FetchFailed as error:
+                if pause_s is None or isinstance(error, FetchTooLarge):
+                    raise Malformed(f"the provider made a picture, but it could not be had: {error.message}") from None
+                await asyncio.sleep(pause_s)
+        raise AssertionError("the last pause is None")
 
     async def _transcode(self, spool: Spool, wish: Wish) -> tuple[Spool, Media]:
         """As the format asked for; the spool that came is closed."""

@@ -274,7 +274,7 @@ class Gateway:
         errors = [part for part in parts if isinstance(part, PicturaError)]
         if not came:
             error = worst(errors)
-            await self._end(run, self._end_state(error), error)
+            await self._end(run, self._end_state(errors), error)
             raise error
         result, cost = _assembled(run.job, plan, came, errors)
         kept = _forgotten_result(result) if _is_ephemeral(plan.request) else result
@@ -294,11 +294,11 @@ class Gateway:
         run.over = True
         return msgspec.structs.replace(result, cost=settled.cost)
 
-    def _end_state(self, error: PicturaError) -> JobState:
-        if isinstance(error, TimedOut):
+    def _end_state(self, errors: Sequence[PicturaError]) -> JobState:
+        if all(isinstance(error, TimedOut) for error in errors):
             return JobState.EXPIRED
-        uncertain = isinstance(error, Lost) and self._settings.on_lost == "hold_for_operator"
-        return JobState.UNCERTAIN if uncertain else JobState.FAILED
+        lost = any(isinstance(error, Lost) for error in errors)
+        return JobState.UNCERTAIN if lost and self._settings.on_lost == "hold_for_operator" else JobState.FAILED
 
     async def _end(self, run: Run, state: JobState, error: PicturaError) -> None:
         def write(tx: Tx) -> None:

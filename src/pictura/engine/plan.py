@@ -95,7 +95,7 @@ class Planner:
             size=fitted.size,
             candidates=candidates,
             parts=parts,
-            hold=_hold(candidates, fitted, parts, key),
+            hold=_hold(candidates, fitted, parts, card, key),
             asked_format=request.output_format if request.output_format in card.outputs else "",
             adjusted=fitted.adjusted,
             ignored=fitted.ignored,
@@ -292,27 +292,39 @@ def _parts(n: int, at_once: int) -> tuple[int, ...]:
     return (at_once,) * whole + ((rest,) if rest else ())
 
 
-def _hold(candidates: Sequence[Candidate], fitted: _Fitted, parts: Sequence[int], key: Key) -> int:
+def _hold(candidates: Sequence[Candidate], fitted: _Fitted, parts: Sequence[int], card: ModelCard, key: Key) -> int:
     """The price on the dearest channel that may be asked; nothing in the sandbox."""
     if candidates[0].record.sandbox:
         return 0
-    # Part by part: every call sends the prompt and the inputs again, and pays for them again.
-    orders = [
-        Order(
-            sizes=(fitted.size,) * pictures,
-            quality=str(fitted.request.params.get("quality", "")),
-            prompt_bytes=len(fitted.request.prompt.encode()),
-            inputs=len(fitted.request.images),
-        )
-        for pictures in parts
-    ]
     prices = [candidate.price for candidate in candidates]
     if key.project.prepaid and any(price is None for price in prices):
         raise Forbidden(
             "nobody knows what this model costs, so a prepaid project cannot use it; the operator can set "
             'price = {per_picture = "…"} on its channel'
         )
-    return max((sum(quote(price, order) for order in orders) for price in prices if price is not None), default=0)
+    shapes = _shapes(fitted.size, card)
+    return max((_dearest(price, fitted.request, parts, shapes) for price in prices if price is not None), default=0)
+
+
+def _dearest(price: Price, request: ImageRequest, parts: Sequence[int], shapes: Sequence[Size]) -> int:
+    """Part by part: every call sends the prompt and the inputs again, and pays for them again."""
+    return sum(max(quote(price, _order(request, pictures, shape)) for shape in shapes) for pictures in parts)
+
+
+def _order(request: ImageRequest, pictures: int, shape: Size) -> Order:
+    return Order(
+        sizes=(shape,) * pictures,
+        quality=str(request.params.get("quality", "")),
+        prompt_bytes=len(request.prompt.encode()),
+        inputs=len(request.images),
+    )
+
+
+def _shapes(asked: Size, card: ModelCard) -> tuple[Size, ...]:
+    """The size to price; every size the model may choose where it chooses itself."""
+    if not asked.auto:
+        return (asked,)
+    return tuple(size.parse(word) for word in size.allowed(card.sizes) if word != "auto") or (asked,)
 
 
 def _listed_native(record: ChannelRecord, card: ModelCard) -> str | None:

@@ -22,7 +22,7 @@ from typing import NamedTuple
 import msgspec
 from pybase64 import b64decode
 
-from pictura.core.errors import TooLarge
+from pictura.core.errors import BadRequest, TooLarge
 from pictura.infra.spool import Spool
 
 #: A longer key is nobody's: never wanted, and a picture under it goes without a key.
@@ -306,7 +306,7 @@ class Extractor:
 
     def _open_cut(self, media_type: str) -> None:
         if len(self.cuts) >= self._picture_count_cap:
-            raise TooLarge(
+            raise BadRequest(
                 f"There are more than {self._picture_count_cap} pictures: send at most {self._picture_count_cap}.",
                 param=self._key or None,
             )

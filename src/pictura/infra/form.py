@@ -129,7 +129,7 @@ class FormParser:
             raise BadRequest(f"in the form a boundary is followed by {follows!r}; allowed are CRLF and --")
         self._parts += 1
         if self._parts > self._part_cap:
-            raise TooLarge(f"a form has at most {self._part_cap} parts")
+            raise BadRequest(f"a form has at most {self._part_cap} parts")
         self._state = State.HEAD
         return position
 

@@ -28,7 +28,7 @@ from aiohttp.abc import AbstractResolver, AbstractStreamWriter
 from aiohttp.payload import AsyncIterablePayload
 from yarl import URL
 
-from pictura.core.errors import Lost, Malformed, NotSent, TooLarge, UpstreamError
+from pictura.core.errors import BadRequest, Lost, Malformed, NotSent, UpstreamError
 from pictura.infra.dial import BadUrl, Dialler, PrivateAddress, explain, parse_url
 from pictura.infra.extract import Cut, Extractor, is_plain
 from pictura.infra.payload import Payload
@@ -236,7 +236,7 @@ class Incoming:
     def _within_caps(self) -> Iterator[None]:
         try:
             yield
-        except TooLarge:
+        except BadRequest:
             # The extractor speaks to callers of ours; this time it is a provider who sent too much.
             raise self._oversized() from None
 

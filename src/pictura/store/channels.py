@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Literal
 
 import msgspec
 
-from pictura.core.errors import BadRequest, NotFound
+from pictura.core.errors import BadRequest, HouseError, NotFound
 from pictura.core.money import usd
 from pictura.infra.config import ChannelSettings
 from pictura.infra.crypto import Vault
 from pictura.infra.db import Database, Tx
+
+log = logging.getLogger("pictura.channels")
+
+#: How the sandbox's channels are called.
+SANDBOX_PREFIX = "sandbox-"
 
 Origin = Literal["environment", "file", "console", "sandbox"]
 
@@ -50,6 +56,8 @@ def from_settings(
     settings: ChannelSettings, base_url: str, variables: Mapping[str, str], origin: Origin
 ) -> ChannelRecord:
     """The record of a `[[channel]]`; `base_url` is its provider's own. Raises BadRequest where its key is missing."""
+    if settings.name.startswith(SANDBOX_PREFIX):
+        raise BadRequest(f"channel {settings.name!r}: names that begin with {SANDBOX_PREFIX} are the house's own")
     return ChannelRecord(
         name=settings.name,
         provider=settings.provider,
@@ -90,7 +98,12 @@ class ChannelBook:
         self._stored = {}
         for settings_text, sealed in rows:
             settings = msgspec.json.decode(settings_text, type=ChannelSettings)
-            secrets = msgspec.json.decode(self._vault.unseal(sealed), type=dict[str, str])
+            try:
+                secrets = msgspec.json.decode(self._vault.unseal(sealed), type=dict[str, str])
+            except HouseError as error:
+                # One lost key must not keep the others from working.
+                log.error("channel %s is left out: %s", settings.name, error.message)
+                continue
             whole = msgspec.structs.replace(settings, secrets=secrets)
             record = from_settings(whole, base_urls.get(settings.provider, ""), {}, "console")
             self._stored[record.name] = record

@@ -12,7 +12,7 @@ import msgspec
 
 from pictura.core import errors
 from pictura.core.errors import BadRequest, HouseError, NotFound, PicturaError
-from pictura.core.job import JobState
+from pictura.core.job import JobState, may
 from pictura.core.request import ImageRequest
 from pictura.core.result import ImageResult
 from pictura.infra.db import Row, Tx
@@ -273,7 +273,7 @@ def _move(tx: Tx, job: Job, state: JobState) -> None:
         "UPDATE jobs SET state = ? WHERE id = ? AND epoch = ? AND finished_ms IS NULL", (state.value, job.id, job.epoch)
     ):
         raise Superseded("this job belongs to another worker now, or has ended")
-    job.state = state
+    _enter(job, state)
 
 
 def _finish(
@@ -286,7 +286,14 @@ def _finish(
         (state.value, cost, result, error, now_ms, job.id, job.epoch),
     ):
         raise Superseded("this job belongs to another worker now, or has ended")
-    job.state, job.cost, job.finished_ms = state, cost, now_ms
+    _enter(job, state)
+    job.cost, job.finished_ms = cost, now_ms
+
+
+def _enter(job: Job, state: JobState) -> None:
+    if job.state is not state and not may(job.state, state):
+        raise HouseError(f"job {job.id} cannot go from {job.state.value} to {state.value}")
+    job.state = state
 
 
 def _insert_attempt(tx: Tx, job_id: str, attempt: Attempt) -> None:

@@ -259,7 +259,6 @@ async def test_what_was_not_sent_yet_is_cancelled(door: Door, upstream: Upstream
     assert door.purse().balance == before - PRICE
 
 
-@pytest.mark.xfail(strict=True, reason="nobody looks while a reference is fetched, and then it is too late")
 async def test_who_goes_while_a_reference_is_fetched_pays_nothing(
     tmp_path_factory: pytest.TempPathFactory, upstream: Upstream
 ) -> None:
@@ -289,8 +288,24 @@ async def test_a_watch_sees_the_client_go() -> None:
     async def receive() -> Message:
         return next(messages)
 
-    Watch(receive, lambda: gone.append(True))
+    watch = Watch(receive)
+    watch.tell(lambda: gone.append(True))
     await until(lambda: gone == [True])
+
+
+async def test_who_asks_late_is_told_that_the_client_went(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Watch, "MOMENT_S", 0)
+    gone, looked = [], asyncio.Event()
+
+    async def receive() -> Message:
+        looked.set()
+        return {"type": "http.disconnect"}
+
+    watch = Watch(receive)
+    await looked.wait()
+    await asyncio.sleep(0)
+    watch.tell(lambda: gone.append(True))
+    assert gone == [True]
 
 
 async def test_a_watch_that_is_stopped_looks_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -301,10 +316,11 @@ async def test_a_watch_that_is_stopped_looks_no_more(monkeypatch: pytest.MonkeyP
         looked.set()
         return await asyncio.Future()
 
-    watch = Watch(receive, lambda: pytest.fail("nobody went"))
+    watch = Watch(receive)
+    watch.tell(lambda: pytest.fail("nobody went"))
     await looked.wait()
     watch.stop()
-    early = Watch(receive, lambda: pytest.fail("nobody went"))
+    early = Watch(receive)
     looked.clear()
     early.stop()
     await asyncio.sleep(0.01)

@@ -386,7 +386,6 @@ async def test_unreachable_url(dialect: DialectName, door: Door, closed_port: in
     assert "secret" not in answer.error.message
 
 
-@pytest.mark.xfail(strict=True, reason="urlsplit raises ValueError while the URL is compared with our own")
 @pytest.mark.parametrize("dialect", DIALECTS)
 async def test_a_url_that_is_none(dialect: DialectName, door: Door) -> None:
     answer = await by_url(lambda _: "http://[::1/x.png")(door, dialect)

@@ -67,11 +67,18 @@ class Watch:
 
     MOMENT_S = 0.2
 
-    def __init__(self, receive: Receive, on_gone: Callable[[], None]) -> None:
+    def __init__(self, receive: Receive) -> None:
         self._receive = receive
-        self._on_gone = on_gone
+        self._gone = False
+        self._on_gone: Callable[[], None] | None = None
         self._task: asyncio.Task[None] | None = None
         self._timer = asyncio.get_running_loop().call_later(self.MOMENT_S, self._begin)
+
+    def tell(self, on_gone: Callable[[], None]) -> None:
+        """Whom to tell; at once, where it has happened already."""
+        self._on_gone = on_gone
+        if self._gone:
+            on_gone()
 
     def stop(self) -> None:
         self._timer.cancel()
@@ -84,7 +91,9 @@ class Watch:
     async def _look(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
-        self._on_gone()
+        self._gone = True
+        if self._on_gone is not None:
+            self._on_gone()
 
 
 def _payload(reply: Reply) -> Payload:

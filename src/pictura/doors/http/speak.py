@@ -121,16 +121,23 @@ class Drawing:
 
     async def go(self, incoming: Incoming, receive: Receive, send: Send) -> None:
         request, body = await self._read(incoming)
-        handle = await self._submit(request, body)
+        # Before the job, which may take a while to be made: a reference has to be fetched.
+        watch = Watch(receive)
+        try:
+            handle = await self._submit(request, body)
+            watch.tell(lambda: self._client_gone(handle))
+            await self._follow(request, handle, send)
+        finally:
+            watch.stop()
+
+    async def _follow(self, request: ImageRequest, handle: Handle, send: Send) -> None:
         self._note_job(handle.job.id)
-        watch = Watch(receive, lambda: self._client_gone(handle))
         try:
             if request.stream:
                 await self._stream(request, handle, send)
             else:
                 await self._answer(request, handle, await asyncio.shield(handle.outcome), send)
         finally:
-            watch.stop()
             handle.leave()
 
     async def _read(self, incoming: Incoming) -> tuple[ImageRequest, Body]:
