@@ -227,7 +227,7 @@ class Gateway:
             sandbox=plan.sandbox,
             created_ms=time.time_ns() // 1_000_000,
         )
-        attempts = [first_attempt(plan, part) for part in range(len(plan.parts))]
+        attempts = [first_attempt(job_id, plan, part) for part in range(len(plan.parts))]
         await self._database.write(lambda tx: jobs.create(tx, job, draft.key, attempts))
         return job, attempts
 

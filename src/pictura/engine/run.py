@@ -13,7 +13,6 @@ from contextlib import contextmanager
 
 import msgspec
 
-from pictura.core import ids
 from pictura.core.errors import HouseError, Lost, Malformed, PicturaError, Refused
 from pictura.core.price import Order, Usage, bill
 from pictura.core.result import Delivered
@@ -140,7 +139,7 @@ class Run:
             part=before.part,
             pictures=before.pictures,
             channel=candidate.record.name,
-            client_id=before.client_id if repeat else ids.new("try"),
+            client_id=before.client_id if repeat else client_id(self.job.id, self._number),
         )
         ended = list(self.ended)
 
@@ -290,14 +289,19 @@ class Run:
         )
 
 
-def first_attempt(plan: Plan, part: int) -> Attempt:
+def client_id(job_id: str, number: int) -> str:
+    """What a vendor that refuses duplicates is told of an attempt: at most 50 characters (Tencent VOD's SessionId)."""
+    return f"{job_id}-{number}"
+
+
+def first_attempt(job_id: str, plan: Plan, part: int) -> Attempt:
     """The attempt with which a part begins; written with the job."""
     return Attempt(
         number=part,
         part=part,
         pictures=plan.parts[part],
         channel=plan.candidates[0].record.name,
-        client_id=ids.new("try"),
+        client_id=client_id(job_id, part),
     )
 
 

@@ -94,18 +94,21 @@ def json_payload(document: object) -> Payload:
     """
     inlines: list[Inline] = []
     # The document is encoded with a random word in every picture's place, and cut there: no prompt can guess it.
-    mark = secrets.token_hex(16).encode()
+    mark = b""
 
     def place(value: object) -> msgspec.Raw:
+        nonlocal mark
         if not isinstance(value, Inline):
             raise TypeError(f"a JSON body cannot hold a {type(value).__name__}")
         inlines.append(value)
+        mark = mark or secrets.token_hex(16).encode()
         return msgspec.Raw(b'"%b"' % mark)
 
-    texts = msgspec.json.encode(document, enc_hook=place).split(mark)
+    text = msgspec.json.encode(document, enc_hook=place)
+    texts = text.split(mark) if inlines else [text]
     pieces: list[bytes | Bytes | _Base64] = [texts[0]]
-    for inline, text in zip(inlines, texts[1:], strict=True):
-        pieces += [_Base64(inline), text]
+    for inline, following in zip(inlines, texts[1:], strict=True):
+        pieces += [_Base64(inline), following]
     return Payload(pieces, "application/json")
 
 

@@ -35,6 +35,7 @@ class Protocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.transport = Cork(transport, self.loop)  # type: ignore[assignment]
         self.access_log = False  # it would show the keys in queries; the door has a log of its own
         self._set_deadline()
 
@@ -90,6 +91,42 @@ class Protocol(HttpToolsProtocol):
             self._set_deadline()  # the request before this one is still being answered
         elif not self.transport.is_closing():
             self.transport.close()
+
+
+class Cork:
+    """A transport that holds an answer's head until its body comes: one system call and one packet, not two."""
+
+    __slots__ = ("_head", "_loop", "_transport")
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._head = b""
+
+    def write(self, data: bytes) -> None:
+        if self._head:
+            data, self._head = self._head + data, b""
+            self._transport.write(data)
+        elif data.startswith(b"HTTP/1.1 ") and not data.startswith(b"HTTP/1.1 100"):
+            self._head = data
+            self._loop.call_soon(self._flush)  # a body that is late, or none
+        else:
+            self._transport.write(data)
+
+    def close(self) -> None:
+        self._flush()
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def _flush(self) -> None:
+        if self._head:
+            data, self._head = self._head, b""
+            self._transport.write(data)
 
 
 def _without_upgrade(data: bytes) -> bytes:

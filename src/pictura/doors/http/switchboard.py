@@ -6,7 +6,7 @@ mount prefix, a path that belongs to one dialect, the Host, the key's own settin
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 from starlette.routing import compile_path
@@ -26,27 +26,26 @@ class Found(msgspec.Struct, frozen=True):
 
 
 class _Table:
-    """A dialect's routes: plain paths by lookup, those with variables by pattern."""
+    """Routes: plain paths by lookup, those with variables by pattern."""
 
-    def __init__(self, dialect: Dialect) -> None:
-        self.dialect = dialect
-        self._plain: dict[tuple[str, str], Route] = {}
-        self._patterns: list[tuple[re.Pattern[str], Route]] = []
-        for route in dialect.routes:
+    def __init__(self, entries: Iterable[tuple[Dialect, Route]]) -> None:
+        self._plain: dict[tuple[str, str], Found] = {}
+        self._patterns: list[tuple[re.Pattern[str], Dialect, Route]] = []
+        for dialect, route in entries:
             if "{" in route.path:
-                self._patterns.append((compile_path(route.path)[0], route))
+                self._patterns.append((compile_path(route.path)[0], dialect, route))
             else:
-                self._plain[route.method, route.path] = route
+                self._plain[route.method, route.path] = Found(dialect, route)
 
-    def find(self, method: str, path: str) -> Found:
-        route = self._plain.get((method, path))
-        if route is not None:
-            return Found(self.dialect, route)
-        for pattern, route in self._patterns:
+    def find(self, method: str, path: str) -> Found | None:
+        found = self._plain.get((method, path))
+        if found is not None:
+            return found
+        for pattern, dialect, route in self._patterns:
             match = pattern.match(path)
             if match and route.method == method:
-                return Found(self.dialect, route, match.groupdict())
-        return Found(self.dialect, None)
+                return Found(dialect, route, match.groupdict())
+        return None
 
 
 class Switchboard:
@@ -58,7 +57,12 @@ class Switchboard:
                 raise BadRequest(
                     f"[server.hosts] {host!r}: there is no dialect {name!r}; there are {', '.join(dialects)}"
                 )
-        self._tables = {name: _Table(dialect) for name, dialect in dialects.items()}
+        entries = [(dialect, route) for dialect in dialects.values() for route in dialect.routes]
+        self._dialects = dialects
+        self._tables = {
+            name: _Table((dialect, route) for route in dialect.routes) for name, dialect in dialects.items()
+        }
+        self._own = _Table((dialect, route) for dialect, route in entries if route.own)
         self._hosts = {host: name for name, dialect in dialects.items() for host in dialect.hosts}
         self._hosts.update({host.lower(): name for host, name in hosts.items()})
         self._prefixes = {dialect.prefix: name for name, dialect in dialects.items()}
@@ -71,16 +75,17 @@ class Switchboard:
         """`key_dialect` is asked only where nothing else names the dialect."""
         first = "/" + path.split("/", 2)[1] if path.startswith("/") else ""
         if first in self._prefixes:
-            return self._tables[self._prefixes[first]].find(method, path[len(first) :] or "/")
-        for table in self._tables.values():
-            found = table.find(method, path)
-            if found.route is not None and found.route.own:
-                return found
+            return self._find(self._prefixes[first], method, path[len(first) :] or "/")
+        own = self._own.find(method, path)
+        if own is not None:
+            return own
         name = self._hosts.get(host.partition(":")[0].lower()) or key_dialect()
-        return self._tables[name if name in self._tables else FALLBACK].find(method, path)
+        return self._find(name if name in self._tables else FALLBACK, method, path)
+
+    def _find(self, name: str, method: str, path: str) -> Found:
+        return self._tables[name].find(method, path) or Found(self._dialects[name], None)
 
     def methods(self, path: str, dialect: Dialect) -> list[str]:
         """With which methods this path would have been right."""
-        table = self._tables[dialect.name]
         bare = path.removeprefix(dialect.prefix) if path.startswith(dialect.prefix + "/") else path
-        return [method for method in ("GET", "POST", "DELETE") if table.find(method, bare).route is not None]
+        return [method for method in ("GET", "POST", "DELETE") if self._tables[dialect.name].find(method, bare)]
