@@ -26,8 +26,13 @@ JOB = ids.at(1_795_000_000, "job") + "0" * 16
 async def site() -> AsyncIterator[str]:
     """A vendor's file server."""
 
+    asked: list[str] = []
+
     async def answer(request: web.Request) -> web.Response:
-        if request.path != "/fox.png":
+        asked.append(request.path)
+        if request.path == "/late.png" and asked.count("/late.png") < 3:
+            return web.Response(status=503)
+        if request.path not in ("/fox.png", "/late.png"):
             return web.Response(status=403, text="signature expired")
         return web.Response(body=picture(), content_type="binary/octet-stream")
 
@@ -62,6 +67,14 @@ def is_open(spool: Spool | None) -> bool:
     except ValueError:
         return False
     return True
+
+
+async def test_a_paid_picture_is_asked_for_again(
+    engine: Engine, deliverer: Deliverer, site: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pictura.engine.deliver.FETCH_PAUSES_S", (0.01, 0.01))
+    delivered = await deliver(deliverer, Raw(url=f"{site}/late.png"), allow_private=True)
+    assert engine.blobs.open(delivered.key).read() == picture()
 
 
 @pytest.mark.parametrize("format", ["png", "jpeg", "webp", "gif", "avif"])

@@ -265,6 +265,16 @@ async def test_a_lost_call_may_be_held_for_the_operator(data: Path, provider: Sc
         assert engine.gateway.get(outcome.job_id, "prepaid").state is JobState.UNCERTAIN
 
 
+async def test_a_lost_part_is_held_for_the_operator_whatever_the_other_said(data: Path, provider: Scripted) -> None:
+    provider.script += [Lost("who knows"), Refused("not that")]
+    async with open_engine(data, provider, settings=JobSettings(on_lost="hold_for_operator")) as engine:
+        await engine.deposit(200_000)
+        outcome = await engine.draw(ask(n=4), key=engine.key(PREPAID))
+        assert isinstance(outcome.error, Refused)
+        assert engine.job(outcome).state is JobState.UNCERTAIN
+        assert engine.purse(PREPAID) == (200_000, 160_000)
+
+
 async def test_what_is_not_lost_is_never_held_for_the_operator(data: Path, provider: Scripted) -> None:
     provider.script.append(Failed("broke"))
     async with open_engine(data, provider, settings=JobSettings(on_lost="hold_for_operator")) as engine:

@@ -127,6 +127,14 @@ async def test_attempts_follow_each_other(database: SqliteDatabase, key: Key) ->
         await database.write(lambda tx: jobs.begin_attempt(tx, job, attempt(1)))
 
 
+async def test_a_job_goes_no_way_that_is_not_drawn(database: SqliteDatabase, key: Key) -> None:
+    job = await started(database, key)
+    await database.write(lambda tx: tx.run("UPDATE jobs SET state = 'delivering'"))
+    with pytest.raises(Superseded):
+        await database.write(lambda tx: jobs.save_pending(tx, job, 0, "{}"))
+    assert found(database, job).state is JobState.DELIVERING
+
+
 async def test_success_is_the_result_the_money_and_the_pictures(database: SqliteDatabase, key: Key) -> None:
     job = await started(database, key)
     settled = await database.write(lambda tx: jobs.succeed(tx, job, RESULT, 40))

@@ -28,7 +28,7 @@ from pictura import __version__
 #: meets such a hang-up half way looks exactly like one that was lost: possibly billed. So we hang up before they do.
 KEEP_ALIVE_S = 4
 #: Per connection; twice as much may wait in aiohttp before it stops reading.
-READ_BYTES = 64 * 1024
+READ_BYTES = 32 * 1024
 #: Some vendors' security headers exceed aiohttp's default of 8 190.
 HEADER_BYTES = 64 * 1024
 

@@ -38,6 +38,9 @@ from pictura.infra.sse import Event, EventReader
 #: The part of a body that needs no transfer slot: a small answer, an error, white space that keeps a line open.
 FREE_BYTES = 64 * 1024
 MEGABYTE = 1024 * 1024
+#: What one read takes from a connection: little while its answer waits for a slot, since a thousand may wait at once.
+WAITING_READ_BYTES = 64 * 1024
+SLOT_READ_BYTES = 256 * 1024
 
 #: What may stand before a JSON document: white space (some routers send it while they wait), a byte order mark.
 _BEFORE_JSON = b" \t\r\n\xef\xbb\xbf"
@@ -181,6 +184,8 @@ class Incoming:
         except (aiohttp.ClientError, OSError) as error:
             raise self._sending.verdict(error) from None
         await self._slot.count(len(chunk))
+        if self._slot.held and self._response.connection is not None:
+            _read_at_once(self._response.connection.transport, SLOT_READ_BYTES)
         return chunk
 
     async def _document(self, chunk: bytes) -> Answer:
@@ -373,6 +378,7 @@ class _Request(aiohttp.ClientRequest):
     sending: _Sending | None = None
 
     async def send(self, conn: aiohttp.connector.Connection) -> aiohttp.ClientResponse:
+        _read_at_once(conn.transport, WAITING_READ_BYTES)
         if self.sending is not None:
             self.sending.board(conn.transport)
         return await super().send(conn)
@@ -383,20 +389,20 @@ class _Slot:
 
     def __init__(self, transfers: asyncio.Semaphore) -> None:
         self._transfers = transfers
-        self._held = False
+        self.held = False
         self._seen = 0
 
     async def count(self, size: int) -> None:
         self._seen += size
-        if self._seen > FREE_BYTES and not self._held:
+        if self._seen > FREE_BYTES and not self.held:
             await self._transfers.acquire()
-            self._held = True
+            self.held = True
 
     def leave(self) -> None:
         self._seen = 0
-        if self._held:
+        if self.held:
             self._transfers.release()
-            self._held = False
+            self.held = False
 
 
 class _Body(AsyncIterablePayload):
@@ -427,6 +433,12 @@ class _Broken(Exception):
     def __init__(self, cause: BaseException) -> None:
         super().__init__()
         self.cause = cause
+
+
+def _read_at_once(transport: object, size: int) -> None:
+    """How much the loop reads from a connection in one go: the stdlib's transports ask their `max_size`."""
+    if hasattr(transport, "max_size"):
+        transport.max_size = size
 
 
 def _is_dead(transport: asyncio.WriteTransport | None, reused: bool) -> bool:

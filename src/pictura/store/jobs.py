@@ -267,13 +267,21 @@ def revived(kept: StoredError) -> PicturaError:
     return error
 
 
+#: Per state, those that it may follow, itself among them, as SQL has it.
+_BEFORE = {
+    state: "({})".format(", ".join(f"'{old.value}'" for old in JobState if old is state or may(old, state)))
+    for state in JobState
+}
+
+
 def _move(tx: Tx, job: Job, state: JobState) -> None:
     """To a state that is no end. A job of several parts may submit one and wait for another: the last word wins."""
     if not tx.run(
-        "UPDATE jobs SET state = ? WHERE id = ? AND epoch = ? AND finished_ms IS NULL", (state.value, job.id, job.epoch)
+        f"UPDATE jobs SET state = ? WHERE id = ? AND epoch = ? AND finished_ms IS NULL AND state IN {_BEFORE[state]}",
+        (state.value, job.id, job.epoch),
     ):
         raise Superseded("this job belongs to another worker now, or has ended")
-    _enter(job, state)
+    job.state = state
 
 
 def _finish(
@@ -282,18 +290,11 @@ def _finish(
     now_ms = tx.now_ms()
     if not tx.run(
         "UPDATE jobs SET state = ?, cost = ?, result = ?, error = ?, finished_ms = ? "
-        "WHERE id = ? AND epoch = ? AND finished_ms IS NULL",
+        f"WHERE id = ? AND epoch = ? AND finished_ms IS NULL AND state IN {_BEFORE[state]}",
         (state.value, cost, result, error, now_ms, job.id, job.epoch),
     ):
         raise Superseded("this job belongs to another worker now, or has ended")
-    _enter(job, state)
-    job.cost, job.finished_ms = cost, now_ms
-
-
-def _enter(job: Job, state: JobState) -> None:
-    if job.state is not state and not may(job.state, state):
-        raise HouseError(f"job {job.id} cannot go from {job.state.value} to {state.value}")
-    job.state = state
+    job.state, job.cost, job.finished_ms = state, cost, now_ms
 
 
 def _insert_attempt(tx: Tx, job_id: str, attempt: Attempt) -> None:

@@ -15,7 +15,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from pictura.core.errors import HouseError
 from pictura.doors.http import server
-from pictura.doors.http.server import listen
+from pictura.doors.http.server import Cork, listen
 from tests.doors.door import (
     ADMIN,
     GENERATIONS,
@@ -46,6 +46,55 @@ async def impatient(door: Door, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
     monkeypatch.setattr(server, "IDLE_S", 0.2)
     async with answering(door.house) as port:
         yield port
+
+
+# -- what goes out together --
+
+
+class Wire:
+    """A transport that notes what it is given."""
+
+    def __init__(self) -> None:
+        self.sent: list[bytes] = []
+        self.closed = False
+
+    def write(self, data: bytes) -> None:
+        self.sent.append(data)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def corked() -> tuple[Wire, Cork]:
+    wire = Wire()
+    return wire, Cork(wire, asyncio.get_running_loop())  # type: ignore[arg-type]
+
+
+async def test_a_head_waits_for_its_body() -> None:
+    wire, cork = corked()
+    cork.write(b"HTTP/1.1 200 OK\r\n\r\n")
+    assert wire.sent == []
+    cork.write(b"body")
+    cork.write(b"more")
+    assert wire.sent == [b"HTTP/1.1 200 OK\r\n\r\nbody", b"more"]
+    await asyncio.sleep(0)
+    assert len(wire.sent) == 2
+
+
+async def test_a_head_alone_leaves_with_the_next_turn() -> None:
+    wire, cork = corked()
+    cork.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+    await asyncio.sleep(0)
+    assert wire.sent == [b"HTTP/1.1 204 No Content\r\n\r\n"]
+
+
+async def test_go_on_is_said_at_once_and_a_close_loses_nothing() -> None:
+    wire, cork = corked()
+    cork.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    assert wire.sent == [b"HTTP/1.1 100 Continue\r\n\r\n"]
+    cork.write(b"HTTP/1.1 200 OK\r\n\r\n")
+    cork.close()
+    assert wire.closed and wire.sent[1:] == [b"HTTP/1.1 200 OK\r\n\r\n"]
 
 
 # -- idle connections --
