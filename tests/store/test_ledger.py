@@ -326,9 +326,9 @@ async def test_a_late_picture_costs_no_more_than_is_left(database: SqliteDatabas
 # -- in any order --
 
 
-def new_job(key: Key, amount: int, worker_id: str = "wrk_1") -> Job:
+def new_job(key: Key, amount: int, worker_id: str = "wrk_1", job_id: str = "") -> Job:
     return Job(
-        id=ids.new("job"),
+        id=job_id or ids.new("job"),
         project_id=key.project.id,
         prepaid=key.project.prepaid,
         key_id=key.id,
@@ -373,6 +373,7 @@ class Money(RuleBasedStateMachine):
         #: Every job as some worker has it in memory, the dead ones' as well.
         self.hands: list[Job] = []
         self.ticks = 0
+        self.submitted = 0
         self.open()
         self.runner.run(make_project(self.database, Project("postpaid", "Postpaid")))
         self.runner.run(make_project(self.database, Project("prepaid", "Prepaid", prepaid=True)))
@@ -433,7 +434,9 @@ class Money(RuleBasedStateMachine):
     @rule(name=st.sampled_from(["postpaid", "prepaid", "capped"]), amount=amounts)
     def submit(self, name: str, amount: int) -> None:
         key = self.keys[name]
-        job = new_job(key, amount, f"wrk_{self.workers}")
+        # Ids that are the same in every run: jobs are taken over in their order.
+        self.submitted += 1
+        job = new_job(key, amount, f"wrk_{self.workers}", f"job_{self.submitted:026d}")
         free = self.database.read(lambda tx: ledger.purse(tx, key.project.id)).available
         try:
             self.write(lambda tx: jobs.create(tx, job, key, []))
