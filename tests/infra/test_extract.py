@@ -19,7 +19,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pictura.core.errors import BadRequest, TooLarge
-from pictura.infra.extract import DATA_URL_CHARACTERS, DEEPEST, KEY_BYTES, Cut, Extractor, find, placeholder
+from pictura.core.request import mark
+from pictura.infra.extract import DATA_URL_CHARACTERS, DEEPEST, KEY_BYTES, Cut, Extractor, find
 from pictura.infra.spool import MEMORY_BYTES, Spool
 
 KEYS = frozenset({"b64_json", "image"})
@@ -126,7 +127,7 @@ DECOYS = [
     "QQQQQ",
     "A" * 300,
     "data:image/png;x=" + "y" * 300 + ";base64,QUJD",
-    placeholder(0),
+    mark(0),
 ]
 NAMES = ["b64_json", "image", "image_url", "xb64_json", "b64_jsonx", '"b64_json"', "b64_json\\", "prompt", "data:", ""]
 
@@ -310,7 +311,7 @@ def test_a_truncated_body_leaves_a_truncated_skeleton(
 def test_white_space_around_the_colon(gap: str) -> None:
     outcome = extract(f'{{"data" : [ {{"b64_json"{gap}"{BASE64}" }} ] }}')
     assert outcome.pictures == [PICTURE] and outcome.keys == ["b64_json"] and outcome.flaws == [""]
-    assert json.loads(outcome.skeleton) == {"data": [{"b64_json": placeholder(0)}]}
+    assert json.loads(outcome.skeleton) == {"data": [{"b64_json": mark(0)}]}
 
 
 @pytest.mark.parametrize(
@@ -331,7 +332,7 @@ def test_escapes_and_line_breaks_within_base64(text: str) -> None:
     assert json.loads(f'"{text}"').translate(dict.fromkeys(b"\t\r\n")) == BASE64
     outcome = extract(f'{{"b64_json":"{text}","n":1}}')
     assert outcome.pictures == [PICTURE] and outcome.flaws == [""]
-    assert json.loads(outcome.skeleton) == {"b64_json": placeholder(0), "n": 1}
+    assert json.loads(outcome.skeleton) == {"b64_json": mark(0), "n": 1}
 
 
 @pytest.mark.parametrize(
@@ -355,8 +356,8 @@ def test_several_pictures_keep_their_order_and_their_places() -> None:
     assert outcome.pictures == [*originals, PICTURE]
     assert outcome.keys == ["b64_json"] * 5 + ["image"]
     left = json.loads(outcome.skeleton)
-    assert [one["b64_json"] for one in left["data"]] == [placeholder(index) for index in range(5)]
-    assert left["image"] == placeholder(5)
+    assert [one["b64_json"] for one in left["data"]] == [mark(index) for index in range(5)]
+    assert left["image"] == mark(5)
 
 
 @pytest.mark.parametrize(
@@ -426,7 +427,7 @@ def test_data_urls_are_cut_under_any_key(url: str, media_type: str) -> None:
     outcome = extract(f'{{"prompt":"a fox","whatever":"{url}{BASE64}","n":1}}', data_urls=True)
     assert outcome.pictures == [PICTURE] and outcome.flaws == [""]
     assert outcome.media_types == [media_type] and outcome.keys == ["whatever"]
-    assert json.loads(outcome.skeleton) == {"prompt": "a fox", "whatever": placeholder(0), "n": 1}
+    assert json.loads(outcome.skeleton) == {"prompt": "a fox", "whatever": mark(0), "n": 1}
 
 
 @pytest.mark.parametrize(
@@ -477,7 +478,7 @@ def test_a_data_url_without_data_is_an_empty_picture() -> None:
 def test_text_is_left_byte_for_byte() -> None:
     body = '\ufeff{ "prompt":"é🦊 \\ud83e\\udd8a \\"\\\\ ", "n":1.0e+05,\r\n"b64_json":"%b" }\n'.encode() + b"\xff"
     outcome = extract(body % BASE64.encode())
-    assert outcome.skeleton == body % placeholder(0).encode()
+    assert outcome.skeleton == body % mark(0).encode()
 
 
 @pytest.mark.parametrize("text", [r"\\", r"\\\\", r"x\\\"", r"\"", r"\"" * 2500, r"\\" * 2500, r"\n\\" * 2500])
@@ -503,7 +504,7 @@ def test_a_large_picture_goes_to_a_file(tmp_path: Path, sizes: tuple[int, ...], 
     try:
         for chunk in chunks(b'{"data":[{"b64_json":"' + text + b'"}],"usage":null}', sizes):
             extractor.feed(chunk)
-        assert json.loads(extractor.finish()) == {"data": [{"b64_json": placeholder(0)}], "usage": None}
+        assert json.loads(extractor.finish()) == {"data": [{"b64_json": mark(0)}], "usage": None}
         assert extractor.cuts[0].spool.read() == picture and extractor.cuts[0].flaw == ""
     finally:
         extractor.close()
@@ -538,7 +539,7 @@ def test_a_flaw_says_what_is_wrong_and_ends_nothing(text: str, flaw: str) -> Non
     outcome = extract(f'{{"b64_json":"{text}","image":"QUJD"}}')
     assert flaw in outcome.flaws[0] and outcome.flaws[1] == ""
     assert outcome.pictures[1] == b"ABC"
-    assert json.loads(outcome.skeleton) == {"b64_json": placeholder(0), "image": placeholder(1)}
+    assert json.loads(outcome.skeleton) == {"b64_json": mark(0), "image": mark(1)}
 
 
 @pytest.mark.parametrize(
@@ -567,7 +568,7 @@ def test_a_truncated_picture_has_a_flaw(kept: int) -> None:
     outcome = extract(f'{{"image":"QUJD","b64_json":"{BASE64[:kept]}')
     assert outcome.flaws == ["", "it ends before its closing quote"]
     assert PICTURE.startswith(outcome.pictures[1])
-    assert outcome.skeleton == f'{{"image":"{placeholder(0)}","b64_json":"{placeholder(1)}'.encode()
+    assert outcome.skeleton == f'{{"image":"{mark(0)}","b64_json":"{mark(1)}'.encode()
 
 
 @pytest.mark.parametrize("end", ["\\", "\\u00", "\\u002"])
@@ -578,19 +579,19 @@ def test_a_body_that_ends_within_an_escape(end: str) -> None:
 
 def test_a_placeholder_reaches_nothing_but_the_cuts_of_its_own_body() -> None:
     cuts = [Cut(Spool(Path()), "a"), Cut(Spool(Path()), "b")]
-    assert find(placeholder(0), cuts) is cuts[0]
-    assert find(placeholder(1), cuts) is cuts[1]
+    assert find(mark(0), cuts) is cuts[0]
+    assert find(mark(1), cuts) is cuts[1]
     others: list[object] = [
-        placeholder(2),
-        placeholder(-1),
-        placeholder(10**30),
-        placeholder(0) + "\n",
+        mark(2),
+        mark(-1),
+        mark(10**30),
+        mark(0) + "\n",
         "",
         None,
         0,
         cuts,
     ]
-    others += [placeholder(0)[:-1], placeholder(0)[:-1] + "٠", placeholder(0)[:-1] + "00", f" {placeholder(0)}"]
+    others += [mark(0)[:-1], mark(0)[:-1] + "٠", mark(0)[:-1] + "00", f" {mark(0)}"]
     assert [find(value, cuts) for value in others] == [None] * len(others)
 
 
@@ -635,7 +636,7 @@ def test_there_may_be_as_many_pictures_as_their_cap_and_no_more() -> None:
 
 def test_pictures_do_not_count_as_text() -> None:
     body = f'{{"b64_json":"{BASE64}"}}'.encode()
-    size = len(b'{"b64_json":"%b"}' % placeholder(0).encode())
+    size = len(b'{"b64_json":"%b"}' % mark(0).encode())
     extractor = an_extractor(text_cap=size)
     extractor.feed(body)
     assert len(extractor.finish()) == size
@@ -698,7 +699,7 @@ def test_of_a_picture_nothing_is_kept_in_memory(pattern: bytes) -> None:
             extractor.feed(chunk)
         extractor.feed(b'"}')
         assert tracemalloc.get_traced_memory()[1] < MEMORY_BYTES + (1 << 20)
-        assert json.loads(extractor.finish()) == {"b64_json": placeholder(0)}
+        assert json.loads(extractor.finish()) == {"b64_json": mark(0)}
     finally:
         tracemalloc.stop()
         extractor.close()
@@ -710,4 +711,4 @@ def test_deeper_than_any_decoder_follows_nothing_is_cut() -> None:
         body = "[" * depth + picture + "]" * depth
         outcome = extract(body)
         assert len(outcome.pictures) == count
-        assert outcome.skeleton == body.replace("QUJD", placeholder(0) if count else "QUJD").encode()
+        assert outcome.skeleton == body.replace("QUJD", mark(0) if count else "QUJD").encode()

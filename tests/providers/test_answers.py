@@ -6,7 +6,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from pictura.infra.extract import Cut, placeholder
+from pictura.core.request import mark
+from pictura.infra.extract import Cut
 from pictura.infra.spool import Spool
 from pictura.providers.answers import MESSAGE_CHARS, close_unused, items, mapping, picture, said
 from pictura.providers.base import Channel, Raw
@@ -44,8 +45,8 @@ def test_other_json_than_expected_is_empty() -> None:
 def test_the_first_value_that_stands_for_a_picture(tmp_path: Path) -> None:
     cuts = [Cut(Spool(tmp_path), "b64_json"), Cut(Spool(tmp_path), "url", flaw="odd")]
     url = "https://files.example.com/1.png"
-    assert picture([None, "", placeholder(1), url], cuts) == Raw(spool=cuts[1].spool, flaw="odd")
-    assert picture([url, placeholder(0)], cuts) == Raw(url=url)
+    assert picture([None, "", mark(1), url], cuts) == Raw(spool=cuts[1].spool, flaw="odd")
+    assert picture([url, mark(0)], cuts) == Raw(url=url)
     assert picture(["ftp://files.example.com/1.png", "pictura-cut:7", 5], cuts) is None
     close_unused(cuts, [])
 

@@ -23,6 +23,7 @@ import msgspec
 from pybase64 import b64decode
 
 from pictura.core.errors import BadRequest, TooLarge
+from pictura.core.request import mark, marked
 from pictura.infra.spool import Spool
 
 #: A longer key is nobody's: never wanted, and a picture under it goes without a key.
@@ -51,7 +52,6 @@ _NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/=]")
 _DATA_URL = re.compile(rb"data:([ -:<->@-\[\]-~]*)(?:;[ ->@-\[\]-~]*)?;base64", re.IGNORECASE)
 _COMMA = re.compile(rb",|\\u002[cC]")
 _URL = re.compile(rb"[a-z][a-z0-9+.-]*://")
-_PLACEHOLDER = re.compile(r"pictura-cut:(0|[1-9][0-9]{0,8})")
 
 # What encoders really write: PHP escapes the slash, .NET the plus, Gson the padding, MIME libraries break lines.
 _COMMON_ESCAPES = {
@@ -100,20 +100,13 @@ class Cut:
     flaw: str = ""
 
 
-def placeholder(index: int) -> str:
-    """How `cuts[index]` stands in the skeleton.
-
-    A client may well write this by hand: it names nothing but a picture of the same body.
-    """
-    return f"pictura-cut:{index}"
-
-
 def find(value: object, cuts: Sequence[Cut]) -> Cut | None:
-    """The cut that a value of the decoded skeleton stands for, None for every other value."""
-    named = _PLACEHOLDER.fullmatch(value) if isinstance(value, str) else None
-    if named is None or int(named[1]) >= len(cuts):
-        return None
-    return cuts[int(named[1])]
+    """The cut that a value of the decoded skeleton stands for, None for every other value.
+
+    A client may well write such a mark by hand: it names nothing but a picture of the same body.
+    """
+    index = marked(value)
+    return None if index is None or index >= len(cuts) else cuts[index]
 
 
 def is_plain(body: bytes, keys: frozenset[str], *, data_urls: bool = False) -> bool:
@@ -312,7 +305,7 @@ class Extractor:
             )
         cut = Cut(self._open_spool(), self._key)
         cut.spool.media_type = media_type
-        self._text += b'"' + placeholder(len(self.cuts)).encode()
+        self._text += b'"' + mark(len(self.cuts)).encode()
         self.cuts.append(cut)
         self._picture = _Base64(cut, self._picture_cap)
         self._state = State.PICTURE
