@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pictura.core.errors import BadRequest, CallerError, Unsupported
-from pictura.core.request import Body, ImageRequest, Upload, mark
+from pictura.core.request import Body, ImageRequest, Turn, Upload, mark
 from pictura.core.size import Size
 from pictura.core.views import Call
 from pictura.dialects.base import Habits, Limits
@@ -151,9 +151,35 @@ def test_mixroute_seedream_body_that_says_its_prompt_twice() -> None:
     }
 
 
-def test_prompt_and_conversation_that_differ_are_joined() -> None:
+def test_a_conversation_wins_over_a_prompt_beside_it() -> None:
     request = decode({"prompt": "as a watercolour", "contents": [{"parts": [{"text": "a cat"}, {"text": "on a mat"}]}]})
-    assert request.prompt == "as a watercolour\na cat\non a mat"
+    assert request.prompt == "a cat\non a mat"
+    assert request.adjusted == ("prompt→the conversation's text",)
+
+
+def test_a_conversation_of_pictures_alone_leaves_the_prompt() -> None:
+    request = decode({"prompt": "a cat", "contents": [{"parts": [{"image": "https://a.example/1.png"}]}]})
+    assert (request.prompt, request.adjusted, request.turns) == ("a cat", (), ())
+
+
+def test_turns_keep_their_order_and_the_model_says_no_prompt() -> None:
+    shown = [{"image": f"https://a.example/{number}.png"} for number in range(3)]
+    request = decode(
+        {
+            "contents": [
+                {"role": "user", "parts": [{"text": "the coat of"}, shown[0], {"text": "on"}, shown[1]]},
+                {"role": "model", "parts": [{"text": "here it is"}, shown[2]]},
+                {"role": "user", "parts": [{"text": "now in blue"}]},
+            ]
+        }
+    )
+    assert request.prompt == "the coat of\non\nnow in blue"
+    assert [image.ref[-5] for image in request.images] == ["0", "1", "2"]
+    assert request.turns == (
+        Turn("user", ("the coat of", 0, "on", 1)),
+        Turn("model", ("here it is", 2)),
+        Turn("user", ("now in blue",)),
+    )
 
 
 def test_mixroute_qwen_body() -> None:

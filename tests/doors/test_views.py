@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pictura.core.errors import NotFound, Unauthorized, UnknownModel
-from pictura.core.views import Account, Call, JobView, ModelView
+from pictura.core.errors import Unauthorized, UnknownJob, UnknownModel
+from pictura.core.views import Account, Call, ModelView
 from pictura.dialects.base import Verb
 from pictura.doors.views import USES_FOR_S, Views
 from pictura.store.keys import Key, Project, make_project
@@ -95,9 +95,8 @@ async def test_a_job_is_its_project_s(door: Door) -> None:
     answer = await door.ask({"model": MODEL, "prompt": "a fox"})
     call = Call(request_id="req_1", place={"id": answer.headers["x-pictura-job"]})
     views = Views(door.house)
-    (job,) = await views.of(Verb.JOB, call, key(door, LIVE))
-    assert isinstance(job, JobView)
+    job = views.job(call, key(door, LIVE))
     assert (job.id, job.state.value, job.request.prompt) == (call.place["id"], "succeeded", "a fox")
-    with pytest.raises(NotFound):
-        await views.of(Verb.JOB, call, key(door, ADMIN))
+    with pytest.raises(UnknownJob):
+        views.job(call, key(door, ADMIN))
     assert door.jobs()[0].project_id == STUDIO

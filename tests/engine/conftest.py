@@ -184,7 +184,7 @@ async def open_engine(
             deliverer=Deliverer(blobs, fetcher, imaging),
             resend_lost=settings.on_lost == "resend",
         )
-        intake = Intake(blobs, fetcher, own_key)
+        intake = Intake(blobs, fetcher, imaging, own_key)
         worker_id = ids.new("wrk")
         gateway = Gateway(database, planner, intake, tools, settings, worker_id)
         worker = Worker(worker_id, database, gateway, blobs, storage, alone=True)

@@ -8,6 +8,9 @@ from pictura.core.errors import BadRequest, Unsupported
 from pictura.core.model import Choice, Descriptor, Flag, ModelCard, Span, Words
 from pictura.core.request import ImageRequest
 
+#: Options that the house itself heeds, in choosing a channel; no card need list them.
+PREFERENCES = frozenset({"input_region"})
+
 
 def check(request: ImageRequest, card: ModelCard) -> list[BadRequest]:
     """Everything this model refuses about this request; empty when it takes it. Sizes are `core.size.fit`'s affair."""
@@ -100,7 +103,7 @@ def _options(params: Mapping[str, object], card: ModelCard) -> Iterator[BadReque
     for name, value in params.items():
         descriptor = card.params.get(name)
         if descriptor is None:
-            if not neutral(value):
+            if name not in PREFERENCES and not neutral(value):
                 yield Unsupported(f"{card.id} does not take {name}; leave it out", param=name)
         elif not takes(value, descriptor) and not (neutral(value) and isinstance(descriptor, Choice)):
             words = ", ".join(allowed(descriptor))

@@ -7,7 +7,8 @@
     │  │  ├─ TooLarge           too many bytes
     │  │  ├─ WrongMediaType     a body of a kind that is not read here
     │  │  └─ TooSlow            a body that did not come
-    │  ├─ NotFound              no such job, file or path for this caller
+    │  ├─ NotFound              no such file or path for this caller
+    │  │  └─ UnknownJob         no such job, or somebody else's
     │  ├─ UnknownModel          no card has this name
     │  │  └─ RetiredModel       a card has it, but its vendor switched it off
     │  ├─ Unauthorized          no key, a wrong one, an expired one
@@ -86,6 +87,12 @@ class TooSlow(BadRequest):
 class NotFound(CallerError):
     code = "not_found"
     status = 404
+
+
+class UnknownJob(NotFound):
+    """No job of this id, as far as this caller may know."""
+
+    code = "job_not_found"
 
 
 class UnknownModel(CallerError):

@@ -59,12 +59,13 @@ class Prompt(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Inputs(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Pictures a model takes: how many, of which formats, bytes each. `count` 0: none."""
+    """Pictures a model takes: how many, of which formats, bytes each; `square` and no other. `count` 0: none."""
 
     count: int = 0
     formats: tuple[str, ...] = ("png", "jpeg", "webp")
     max_bytes: int = 25_000_000
     required: bool = False
+    square: bool = False
 
 
 class Mask(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -89,6 +90,7 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     `status`: live, deprecated (`ends` says when it dies) or retired (`successor` says what to use instead).
     `released`: its date; `released_known` false where it is the date of the source instead.
     `max_n`: pictures per call of the vendor; `fan_out`: may more be had by several calls.
+    `group_most`: pictures of one call with `sequential_image_generation` "auto", inputs counted; 0: knows no groups.
     `outputs`: formats the vendor can be asked for, its default first; other formats are transcoded by the house.
     `params`: typed descriptors by the canonical field's name; vendor options are listed like any other.
     `previews`: partial pictures while it draws.
@@ -107,6 +109,7 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     sizes: Sizes = OwnSize()
     max_n: int = 1
     fan_out: bool = True
+    group_most: int = 0
     inputs: Inputs = Inputs()
     mask: Mask | None = None
     outputs: tuple[str, ...] = ("png",)

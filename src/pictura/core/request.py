@@ -51,6 +51,13 @@ class InputPicture(msgspec.Struct, frozen=True, omit_defaults=True):
     bytes: int = 0
 
 
+class Turn(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What one side said in a conversation: texts, and pictures by their place among the request's `images`."""
+
+    role: Literal["user", "model"] = "user"
+    parts: tuple[str | int, ...] = ()
+
+
 class ImageRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What was asked, in the house's words. None and "" mean: not said, the model's own default applies."""
 
@@ -59,8 +66,12 @@ class ImageRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     prompt: str = ""
     images: tuple[InputPicture, ...] = ()
     mask: InputPicture | None = None
+    #: The conversation, where prompt and images alone do not say it: several turns, or texts between pictures.
+    turns: tuple[Turn, ...] = ()
     n: int = 1
     size: Size = AUTO
+    #: Which field said the `pixels`, the `aspect`, the `tier` of the size, where it was not `size`.
+    size_fields: Mapping[str, str] = {}
     #: Typed options by canonical name: quality, style, background, seed, moderation, watermark, …
     params: Mapping[str, object] = {}
     #: Fields that no dialect knows; passed on where the card lists them, else refused or ignored.
@@ -77,6 +88,10 @@ class ImageRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     words: Mapping[str, Mapping[str, str]] = {}
     #: What the dialect does with `extra` fields that the model does not take.
     unknown: Literal["refuse", "ignore"] = "ignore"
+    #: Fields no dialect knows that this one passes over all the same, where it refuses others.
+    harmless: frozenset[str] = frozenset()
+    #: Picture formats that this dialect promises to take, whatever the model takes; they are converted.
+    takes: tuple[str, ...] = ()
     #: Fields (`size`, `quality`, …) that this dialect's router adjusts to the nearest allowed value.
     adjustable: frozenset[str] = frozenset()
     #: Fields that this dialect adjusted or mapped itself while decoding: `image_size=3K→2K`.

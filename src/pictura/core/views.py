@@ -36,6 +36,8 @@ class KeyUsage(msgspec.Struct, frozen=True):
     cap_spent: int = 0
     cap_started_s: int = 0
     expires_s: int | None = None
+    #: The models it is limited to; none: all.
+    models: tuple[str, ...] = ()
 
 
 class Account(msgspec.Struct, frozen=True):
@@ -46,6 +48,8 @@ class Account(msgspec.Struct, frozen=True):
     spent: int
     deposited: int
     keys: tuple[KeyUsage, ...] = ()
+    #: The id of the key that asks.
+    asking: str = ""
 
 
 class JobView(msgspec.Struct, frozen=True):
@@ -58,10 +62,14 @@ class JobView(msgspec.Struct, frozen=True):
     result: ImageResult | None = None
     error: PicturaError | None = None
     progress: int | None = None
+    sandbox: bool = False
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
-    """The HTTP request around a body. `headers` in lower case; `place` the route's own variables."""
+    """The HTTP request around a body. `headers` in lower case; `place` the route's own variables.
+
+    `job_id` and `sandbox` are known once there is a job.
+    """
 
     request_id: str
     method: str = "POST"
@@ -70,6 +78,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     query: Mapping[str, str] = {}
     headers: Mapping[str, str] = {}
     job_id: str = ""
+    sandbox: bool = False
 
     @property
     def chinese(self) -> bool:

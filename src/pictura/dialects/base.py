@@ -14,11 +14,12 @@ from typing import Any, ClassVar, Literal, Protocol
 
 import msgspec
 
-from pictura.core.errors import InsufficientBalance, PicturaError
+from pictura.core.errors import BadRequest, InsufficientBalance, PicturaError
+from pictura.core.job import JobState
 from pictura.core.picture import Inline
 from pictura.core.request import Body, Delivery, ImageRequest
 from pictura.core.result import Delivered, ImageResult
-from pictura.core.views import Call
+from pictura.core.views import Call, JobView
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -31,7 +32,7 @@ class Reply(msgspec.Struct, frozen=True):
 
 
 class Event(msgspec.Struct, frozen=True):
-    """One server-sent event: its name and the JSON of its data."""
+    """One server-sent event: its name ("" for none) and the JSON of its data."""
 
     name: str
     data: object
@@ -53,7 +54,7 @@ class Verb(Enum):
     """What the house does for a route, and what it hands to the route's `answer` method."""
 
     DRAW = "draw"  # decode, submit, wait; answered by Dialect.picture / Dialect.event
-    JOB = "job"  # JobView of the job named by place["id"]
+    JOB = "job"  # JobView of the job named by place["id"], and the Hands for its pictures
     CATALOGUE = "catalogue"  # list[ModelView], in catalogue order
     MODEL = "model"  # ModelView of the model named by place["id"]; UnknownModel where there is none
     ACCOUNT = "account"  # Account of the caller's project
@@ -75,6 +76,18 @@ class Route(msgspec.Struct, frozen=True):
     own: bool = False
 
 
+def drawing(path: str, *, edit: bool = False, own: bool = False) -> tuple[Route, Route]:
+    """The routes of a place where pictures are asked for: asking, and, with `?async=true`, asking how it stands."""
+    return (
+        Route("POST", path, Verb.DRAW, edit=edit, own=own),
+        Route("GET", path + "/{id}", Verb.JOB, _task, own=own),
+    )
+
+
+def _task(dialect: Dialect, call: Call, job: JobView, hands: Hands) -> Reply:
+    return dialect.task(call, job, hands)
+
+
 class Limits(msgspec.Struct, frozen=True):
     """What a dialect's own page allows, where it is tighter than the house: pictures, bytes each, n, prompt."""
 
@@ -92,7 +105,10 @@ class Habits(msgspec.Struct, frozen=True, kw_only=True):
     `words`: per canonical field, the router's own word → the house's (`quality`: `hd` → `high`), where a model does not
     know the router's word itself. `adjustable`: fields taken to the nearest allowed value, because the router does so.
     `deliveries`: where `delivery` differs, by how a model's name (without its vendor) begins. `bare_edits`: an edit
-    without a picture draws from its text. `model` stands where none is named; without it `no_model` is the complaint.
+    without a picture draws from its text. `takes`: picture formats that the router takes, by how a model's name begins,
+    and the house converts where the model does not know them. `sizes`: of such families the size where none is named.
+    `harmless`: unknown fields that are passed over though others are refused. `model` stands where none is named;
+    without it `no_model` is the complaint.
     """
 
     delivery: Delivery = "url"
@@ -103,6 +119,9 @@ class Habits(msgspec.Struct, frozen=True, kw_only=True):
     adjustable: frozenset[str] = frozenset()
     limits: Limits = Limits()
     bare_edits: bool = False
+    takes: Mapping[str, tuple[str, ...]] = {}
+    sizes: Mapping[str, str] = {}
+    harmless: frozenset[str] = frozenset()
     model: str = ""
     no_model: str = "model is required; GET /v1/models lists what there is"
 
@@ -112,19 +131,48 @@ class ErrorRow(msgspec.Struct, frozen=True):
 
     status: int
     type: str
-    code: str | None = None
+    code: str | int | None = None
+
+
+class NoSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Of most dialects an operator can choose nothing."""
+
+
+#: How a dialect tells where a job stands. A job that is `uncertain` has failed as far as anybody knows.
+TASK_WORDS: Mapping[JobState, str] = {
+    JobState.QUEUED: "queued",
+    JobState.SUBMITTING: "in_progress",
+    JobState.WAITING: "in_progress",
+    JobState.DELIVERING: "in_progress",
+    JobState.SUCCEEDED: "completed",
+    JobState.FAILED: "failed",
+    JobState.CANCELLED: "failed",
+    JobState.EXPIRED: "failed",
+    JobState.UNCERTAIN: "failed",
+}
+#: Seconds after which to ask again how a job stands.
+POLL_S = 5
 
 
 class Dialect(ABC):
     """Base of all dialects; a subclass in this package, or behind an entry point `pictura.dialects`, is found."""
 
     name: ClassVar[str]
+    #: What an operator may choose under `[dialects.<name>]`, each field documented by the text below it.
+    Settings: ClassVar[type[msgspec.Struct]] = NoSettings
     #: Hosts whose requests speak this dialect.
     hosts: ClassVar[tuple[str, ...]] = ()
     routes: ClassVar[tuple[Route, ...]] = ()
     habits: ClassVar[Habits] = Habits()
     #: By the `code` of our error; a class without a line of its own is told as its nearest base class.
     errors: ClassVar[Mapping[str, ErrorRow]] = {}
+
+    def __init__(self, settings: Mapping[str, object] | None = None) -> None:
+        """Raises BadRequest naming the setting that is wrong."""
+        try:
+            self.settings: msgspec.Struct = msgspec.convert(settings or {}, self.Settings)
+        except msgspec.ValidationError as error:
+            raise BadRequest(f"[dialects.{self.name}]: {error}") from None
 
     @property
     def prefix(self) -> str:
@@ -153,6 +201,19 @@ class Dialect(ABC):
         """The last events of a stream that succeeded. Dialects that do not stream never come here."""
         return [Event("completed", self.picture(call, request, result, hands).body)]
 
+    def task(self, call: Call, job: JobView, hands: Hands) -> Reply:
+        """How a job stands, right after it was accepted and whenever its client asks; then the answer itself.
+
+        What a waiting client would have been told, with `id`, `task_id` and `status` in it.
+        """
+        told = {"id": job.id, "task_id": job.id, "object": "image.task", "status": TASK_WORDS[job.state]}
+        if job.result is not None:
+            reply = self.picture(call, job.request, job.result, hands)
+            return Reply({**told, **_fields(reply)}, headers=reply.headers)
+        if job.error is not None:
+            return Reply({**told, **_fields(self.error(call, job.error)), "message": job.error.message})
+        return Reply({**told, "created": job.created_ms // 1000}, headers={"retry-after": str(POLL_S)})
+
     def preview(self, call: Call, request: ImageRequest, index: int, picture: Inline) -> Event | None:
         """A partial picture as an event; None where the dialect has none."""
         return None
@@ -163,6 +224,10 @@ def answer(route: Route, dialect: Dialect, call: Call, *views: Any) -> Reply:
     if route.answer is None:
         raise TypeError(f"{dialect.name} {route.path} has no answer")
     return route.answer(dialect, call, *views)
+
+
+def _fields(reply: Reply) -> Mapping[str, object]:
+    return reply.body if isinstance(reply.body, Mapping) else {"body": reply.body}
 
 
 def delivered(request: ImageRequest, picture: Delivered, hands: Hands) -> dict[str, object]:

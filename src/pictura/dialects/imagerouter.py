@@ -33,6 +33,7 @@ from pictura.dialects.base import (
     Route,
     Verb,
     delivered,
+    drawing,
     error_headers,
     result_headers,
 )
@@ -50,6 +51,7 @@ ERRORS = {
     "unsupported_media_type": ErrorRow(415, _WRONG),
     "request_timeout": ErrorRow(408, _WRONG),
     "not_found": ErrorRow(404, _WRONG),
+    "job_not_found": ErrorRow(404, _WRONG),
     "model_not_found": ErrorRow(400, _WRONG),
     "model_retired": ErrorRow(400, _WRONG),
     "unauthorized": ErrorRow(401, "unauthorized"),
@@ -161,10 +163,10 @@ class ImageRouter(Dialect):
         return Reply({"success": True, "credits": None if account.available is None else account.available // 100})
 
     routes = (
-        Route("POST", "/v1/openai/images/generations", Verb.DRAW, own=True),
-        Route("POST", "/v1/openai/images/edits", Verb.DRAW, edit=True, own=True),
-        Route("POST", "/v1/images/generations", Verb.DRAW),
-        Route("POST", "/v1/images/edits", Verb.DRAW, edit=True),
+        *drawing("/v1/openai/images/generations", own=True),
+        *drawing("/v1/openai/images/edits", edit=True, own=True),
+        *drawing("/v1/images/generations"),
+        *drawing("/v1/images/edits", edit=True),
         Route("GET", "/v1/openai/images/models", Verb.CATALOGUE, registry, open=True, own=True),
         Route("GET", "/v1/models", Verb.CATALOGUE, models, open=True),
         Route("GET", "/v1/models/{id:path}", Verb.MODEL, model, open=True),

@@ -25,6 +25,7 @@ _SHOWN_CHARACTERS = 60
 
 _DELIVERIES: Mapping[str, Delivery] = {"url": "url", "b64_json": "b64_json", "b64_ephemeral": "b64_ephemeral"}
 _FORMATS = ("png", "jpeg", "webp")
+_REGIONS = ("Mainland", "Oversea", "OverseaUSWest")
 _FORMATS_OF_SOME = ("gif", "svg", "avif", "bmp", "tiff", "heic")
 _FORMAT_SPELLINGS = {"jpg": "jpeg", "svg+xml": "svg", "tif": "tiff", "auto": ""}
 
@@ -108,6 +109,14 @@ def picture_format(value: object, param: str) -> str:
     asked = _FORMAT_SPELLINGS.get(asked, asked)
     if asked and asked not in (*_FORMATS, *_FORMATS_OF_SOME):
         raise _not_among(_FORMATS, asked, param)
+    return asked
+
+
+def region(value: object, param: str) -> str:
+    """Where reference URLs lie, in the words of OmniRouters and Tencent VOD's `InputRegion` (official SDK)."""
+    asked = word(value, param)
+    if asked not in _REGIONS:
+        raise _not_among(_REGIONS, asked, param)
     return asked
 
 

@@ -28,6 +28,7 @@ from pictura.dialects.base import (
     Route,
     Verb,
     delivered,
+    drawing,
     error_headers,
     result_headers,
 )
@@ -44,6 +45,7 @@ ERRORS = {
     "unsupported_media_type": ErrorRow(415, _WRONG, "unsupported_media_type"),
     "request_timeout": ErrorRow(408, _WRONG, "request_timeout"),
     "not_found": ErrorRow(404, _WRONG),
+    "job_not_found": ErrorRow(404, _WRONG, "job_not_found"),
     "model_not_found": ErrorRow(404, _WRONG, "model_not_found"),
     "model_retired": ErrorRow(404, _WRONG, "model_not_found"),
     "unauthorized": ErrorRow(401, _WRONG, "invalid_api_key"),
@@ -121,8 +123,8 @@ class OpenAI(Dialect):
         return self.error(call, NotFound("image variations are not offered; use POST /v1/images/edits with a prompt"))
 
     routes = (
-        Route("POST", "/v1/images/generations", Verb.DRAW),
-        Route("POST", "/v1/images/edits", Verb.DRAW, edit=True),
+        *drawing("/v1/images/generations"),
+        *drawing("/v1/images/edits", edit=True),
         Route("POST", "/v1/images/variations", Verb.PLAIN, variations),
         Route("GET", "/v1/models", Verb.CATALOGUE, models),
         Route("GET", "/v1/models/{id:path}", Verb.MODEL, model),

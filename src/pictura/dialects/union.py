@@ -18,7 +18,7 @@ import msgspec
 
 from pictura.core import ids, size
 from pictura.core.errors import BadRequest, Unsupported
-from pictura.core.request import Body, Delivery, ImageRequest, InputPicture, Upload, marked
+from pictura.core.request import Body, Delivery, ImageRequest, InputPicture, Turn, Upload, marked
 from pictura.core.size import AUTO, Size
 from pictura.core.views import Call
 from pictura.dialects.base import Habits
@@ -33,6 +33,7 @@ from pictura.dialects.kinds import (
     modalities,
     number,
     picture_format,
+    region,
     short,
     shown,
     sized,
@@ -68,6 +69,8 @@ _SPELLINGS = {
 _HOLDERS = frozenset({"input", "parameters", "generationConfig", "generation_config", "imageConfig", "image_config"})
 #: Conversations: Gemini's and MixRoute's, Qwen's.
 _TALKS = ("contents", "messages")
+#: Who speaks for the model in them.
+_THEIR_ROLES = ("model", "assistant")
 #: Under which keys an object holds a picture, the first that is said counting.
 _PICTURE_KEYS = (
     "image_url",
@@ -98,7 +101,7 @@ OPTIONS: Mapping[str, Reader[object]] = {
     "frame_duration_ms": integer,
     "guidance_scale": number,
     "input_fidelity": word,
-    "input_region": word,
+    "input_region": region,
     "moderation": word,
     "negative_prompt": text,
     "optimize_prompt_options": anything,
@@ -134,7 +137,7 @@ def decode_union(call: Call, body: Body, habits: Habits, *, edit: bool) -> Image
     model = told.one("model", word, "") or call.place.get("model", "") or habits.model
     if not model:
         raise BadRequest(habits.no_model, param="model")
-    prompt, images = _talk(told)
+    prompt, images, turns, ignored = _talk(told)
     mask = _mask(told)
     _check_pictures(images, habits, missing=edit and not habits.bare_edits)
     params = told.options()
@@ -144,9 +147,11 @@ def decode_union(call: Call, body: Body, habits: Habits, *, edit: bool) -> Image
         model=ids.check(model, "model"),
         prompt=prompt,
         images=images,
+        turns=turns,
         mask=mask,
         n=told.one("n", within(1, habits.limits.n or MAX_PICTURES), 1),
-        size=_size(told),
+        size=_size(told, _of_family(model, habits.sizes, "")),
+        size_fields=_size_fields(told),
         params=params,
         extra=told.extra(),
         output_format=told.one("output_format", picture_format, "") or habits.output_format,
@@ -158,7 +163,10 @@ def decode_union(call: Call, body: Body, habits: Habits, *, edit: bool) -> Image
         user=told.one("safety_identifier", text, "") or told.one("user", text, ""),
         words=_said_words(params, habits),
         unknown=habits.unknown,
+        harmless=habits.harmless,
+        takes=_of_family(model, habits.takes, ()),
         adjustable=habits.adjustable,
+        adjusted=ignored,
         max_prompt_chars=habits.limits.prompt_chars,
     )
 
@@ -300,31 +308,54 @@ def _canonical(name: str) -> str:
 # -- pictures and conversations --
 
 
-def _talk(told: Told) -> tuple[str, tuple[InputPicture, ...]]:
-    """The prompt and the pictures in the order sent, from fields of their own and from conversations.
+def _talk(told: Told) -> tuple[str, tuple[InputPicture, ...], tuple[Turn, ...], tuple[str, ...]]:
+    """The prompt, the pictures in the order sent, the conversation where it says more, and what was passed over.
 
-    A conversation that only repeats the prompt (MixRoute's examples do) adds nothing to it; any other is joined to it.
+    Pictures come from fields of their own and from conversations. What the user says in a conversation is the prompt,
+    and wins over a prompt beside it (MixRoute's examples send both).
     """
-    heard: list[str | InputPicture] = []
+    images: list[InputPicture] = []
+    turns: list[Turn] = []
     for name, said in told.all("image", *_TALKS):
-        heard += _pictures(said.value, said.param) if name == "image" else _turns(said.value, said.param)
-    images = [item for item in heard if isinstance(item, InputPicture)]
+        if name == "image":
+            images += _pictures(said.value, said.param)
+        else:
+            turns += _turns(said.value, said.param, images)
     if told.form:
         images.sort(key=_place_in_form)
-    prompt, spoken = told.one("prompt", text, ""), "\n".join(item for item in heard if isinstance(item, str))
-    if prompt.strip() == spoken.strip():
-        spoken = ""
-    return "\n".join(filter(None, (prompt, spoken))), tuple(images)
+    prompt = told.one("prompt", text, "")
+    spoken = "\n".join(part for turn in turns if turn.role == "user" for part in turn.parts if isinstance(part, str))
+    passed_over = bool(prompt and spoken) and prompt.strip() != spoken.strip()
+    return (
+        spoken or prompt,
+        tuple(images),
+        tuple(turns) if _says_more(turns) else (),
+        ("prompt→the conversation's text",) if passed_over else (),
+    )
 
 
-def _turns(value: object, param: str) -> Iterator[str | InputPicture]:
-    """What a conversation says and shows: turns of `parts` (Gemini, MixRoute) or `content` (Qwen, OpenAI)."""
+def _says_more(turns: Sequence[Turn]) -> bool:
+    """More than a prompt and its pictures: turns of both sides, or texts between pictures."""
+    texts = sum(isinstance(part, str) for turn in turns for part in turn.parts)
+    return len(turns) > 1 or (texts > 1 and texts < sum(len(turn.parts) for turn in turns))
+
+
+def _turns(value: object, param: str, images: list[InputPicture]) -> Iterator[Turn]:
+    """What a conversation says and shows, in turns of `parts` (Gemini, MixRoute) or `content` (Qwen, OpenAI).
+
+    Its pictures are added to `images`.
+    """
     for turn, where in _items(value, param):
         if not isinstance(turn, dict):
             raise wrong(where, "an object with parts or content", turn)
         name = "content" if "content" in turn else "parts"
+        parts: list[str | int] = []
         for part, place in _items(turn.get(name), f"{where}.{name}"):
-            yield from _part(part, place)
+            for item in _part(part, place):
+                if isinstance(item, InputPicture):
+                    images.append(item)
+                parts.append(item if isinstance(item, str) else len(images) - 1)
+        yield Turn("model" if turn.get("role") in _THEIR_ROLES else "user", tuple(parts))
 
 
 def _part(part: object, param: str) -> Iterator[str | InputPicture]:
@@ -402,14 +433,14 @@ def _check_pictures(images: Sequence[InputPicture], habits: Habits, *, missing: 
 # -- the rest of a request --
 
 
-def _size(told: Told) -> Size:
-    """One size from up to four fields. Pixels win over an aspect and a tier that they agree with.
+def _size(told: Told, usual: str) -> Size:
+    """One size from up to four fields, the usual one where none is named. Pixels win over words they agree with.
 
     Fields that contradict each other are refused: whichever was meant, the other picture would cost as much.
     """
     asked = {name: told.one(name, sized, AUTO) for name in _SIZES if told.says(name)}
     if len(asked) < 2:
-        return next(iter(asked.values()), AUTO)
+        return next(iter(asked.values()), size.parse(usual))
     for (name, one), (other_name, other) in combinations(asked.items(), 2):
         if _contradict(one, other):
             raise BadRequest(
@@ -419,6 +450,16 @@ def _size(told: Told) -> Size:
     aspect = next((found for found in asked.values() if found.aspect), AUTO)
     tier = next((found for found in asked.values() if found.tier), AUTO)
     return size.combine(pixels, aspect, tier)
+
+
+def _size_fields(told: Told) -> dict[str, str]:
+    """Which field said which part of the size, as far as it was not `size`."""
+    found: dict[str, str] = {}
+    for name in _SIZES:
+        asked = told.one(name, sized, AUTO) if told.says(name) else AUTO
+        said = {"pixels": asked.width, "aspect": asked.aspect, "tier": asked.tier}
+        found.update({part: name for part, value in said.items() if value and name != "size"})
+    return found
 
 
 def _contradict(one: Size, other: Size) -> bool:
@@ -434,8 +475,13 @@ def _apart(pair: Sequence[float], factor: float) -> bool:
 
 
 def _usual_delivery(model: str, habits: Habits) -> Delivery:
+    return _of_family(model, habits.deliveries, habits.delivery)
+
+
+def _of_family(model: str, table: Mapping[str, Value], otherwise: Value) -> Value:
+    """What a table says of models whose names begin like this one's."""
     name = model.lower().rpartition("/")[2]
-    return next((way for start, way in habits.deliveries.items() if name.startswith(start)), habits.delivery)
+    return next((value for start, value in table.items() if name.startswith(start)), otherwise)
 
 
 def _said_words(params: Mapping[str, object], habits: Habits) -> dict[str, dict[str, str]]:

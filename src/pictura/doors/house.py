@@ -34,6 +34,7 @@ from pictura.infra.http import Client
 from pictura.infra.imaging import Imaging
 from pictura.providers.base import Provider
 from pictura.providers.plain import SANDBOX_PATH
+from pictura.sandbox.base import SECRET as SANDBOX_SECRET
 from pictura.sandbox.server import Sandbox
 from pictura.store import audit
 from pictura.store.catalog import Catalog
@@ -99,7 +100,7 @@ async def _open(stack: AsyncExitStack, folder: Path, settings: Settings, environ
     stack.callback(blobs.close)
     links = Links(vault, settings)
 
-    providers, dialects, broken = _plugins()
+    providers, dialects, broken = _plugins(settings)
     channels = _channels(database, vault, settings, environment, providers)
     sandbox_address = await _open_sandbox(stack, channels, providers)
     catalog = _catalog(settings, providers)
@@ -115,7 +116,9 @@ async def _open(stack: AsyncExitStack, folder: Path, settings: Settings, environ
         deliverer=Deliverer(blobs, fetcher, imaging),
         resend_lost=settings.jobs.on_lost == "resend",
     )
-    gateway = Gateway(database, planner, Intake(blobs, fetcher, links.own_key), tools, settings.jobs, worker_id)
+    gateway = Gateway(
+        database, planner, Intake(blobs, fetcher, imaging, links.own_key), tools, settings.jobs, worker_id
+    )
     worker = Worker(worker_id, database, gateway, blobs, settings.storage, alone=True)
     await worker.start()
     stack.push_async_callback(worker.stop)
@@ -206,11 +209,15 @@ async def _first_keys(database: SqliteDatabase, keys: KeyRing, environment: Envi
     return FirstKeys(admin, test)
 
 
-def _plugins() -> tuple[dict[str, Provider], dict[str, Dialect], list[Broken]]:
+def _plugins(settings: Settings) -> tuple[dict[str, Provider], dict[str, Dialect], list[Broken]]:
     provider_classes, broken = discover("pictura.providers", "pictura.providers", Provider)  # type: ignore[type-abstract]
     dialect_classes, more = discover("pictura.dialects", "pictura.dialects", Dialect)  # type: ignore[type-abstract]
     providers = {name: cls() for name, cls in provider_classes.items()}
-    return providers, {name: cls() for name, cls in dialect_classes.items()}, [*broken, *more]
+    strange = next((name for name in settings.dialects if name not in dialect_classes), "")
+    if strange:
+        raise BadRequest(f"[dialects.{strange}]: there is no such dialect; there are {', '.join(dialect_classes)}")
+    dialects = {name: cls(settings.dialects.get(name)) for name, cls in dialect_classes.items()}
+    return providers, dialects, [*broken, *more]
 
 
 def _channels(
@@ -226,6 +233,10 @@ def _channels(
     for name, provider in providers.items():
         found = {secret: environment.variables.get(variable, "") for secret, variable in provider.env.items()}
         if found and all(found.values()) and provider.live and name not in named:
+            more = {
+                secret: environment.variables.get(variable, "") for secret, variable in provider.optional_env.items()
+            }
+            found.update({secret: value for secret, value in more.items() if value})
             book.add(
                 ChannelRecord(name=name, provider=name, base_url=provider.base_url, secrets=found, origin="environment")
             )
@@ -241,7 +252,9 @@ def _channels(
 
 
 def _sandbox_channel(name: str, provider: Provider, address: str, key: str) -> ChannelRecord:
-    secrets_of = dict.fromkeys(provider.env or ("api_key",), key)
+    # The test key is the id; what is signed is signed with a word that everybody knows.
+    first, *others = provider.env or ("api_key",)
+    secrets_of = {first: key, **dict.fromkeys(others, SANDBOX_SECRET)}
     return ChannelRecord(
         name=SANDBOX_PREFIX + name,
         provider=name,

@@ -6,7 +6,7 @@ import time
 from datetime import UTC, datetime
 
 from pictura.core.errors import Unauthorized
-from pictura.core.views import Account, Call, KeyUsage, ModelView
+from pictura.core.views import Account, Call, JobView, KeyUsage, ModelView
 from pictura.dialects.base import Verb
 from pictura.doors.house import House
 from pictura.infra.db import Tx
@@ -16,6 +16,8 @@ from pictura.store.keys import Key
 
 #: Use counts are read anew after this long: counting walks over all jobs.
 USES_FOR_S = 60.0
+
+_NO_KEY = "this needs an API key: send it as Authorization: Bearer <key>"
 
 
 class Views:
@@ -33,10 +35,16 @@ class Views:
         if verb is Verb.PLAIN:
             return (None,)
         if key is None:
-            raise Unauthorized("this needs an API key: send it as Authorization: Bearer <key>")
+            raise Unauthorized(_NO_KEY)
         if verb is Verb.ACCOUNT:
             return (await self.account(key),)
-        return (self._house.gateway.get(call.place["id"], key.project.id),)
+        raise TypeError(f"there is no view for {verb}")
+
+    def job(self, call: Call, key: Key | None) -> JobView:
+        """Raises UnknownJob, for another project's too."""
+        if key is None:
+            raise Unauthorized(_NO_KEY)
+        return self._house.gateway.get(call.place["id"], key.project.id)
 
     async def catalogue(self, key: Key | None) -> list[ModelView]:
         uses = await self._counted()
@@ -76,6 +84,7 @@ def _account(tx: Tx, asking: Key, keys: list[Key]) -> Account:
         spent=sums.spent,
         deposited=sums.deposited,
         keys=tuple(_usage(tx, key) for key in keys if key.project.id == asking.project.id),
+        asking=asking.id,
     )
 
 
@@ -93,4 +102,5 @@ def _usage(tx: Tx, key: Key) -> KeyUsage:
         cap_spent=share.cap_spent,
         cap_started_s=share.cap_started_ms // 1000,
         expires_s=None if key.expires_ms is None else key.expires_ms // 1000,
+        models=tuple(key.models or ()),
     )

@@ -15,7 +15,7 @@ from functools import partial
 import msgspec
 
 from pictura.core import ids
-from pictura.core.errors import HouseError, Lost, NotFound, PicturaError
+from pictura.core.errors import HouseError, Lost, NotFound, PicturaError, UnknownJob
 from pictura.core.job import JobState
 from pictura.core.request import ImageRequest, Upload
 from pictura.core.result import Delivered, ImageResult
@@ -148,6 +148,7 @@ class Gateway:
             if earlier is not None:
                 inputs.close()
                 return earlier
+            plan = _with_converted(plan, inputs)
             job, attempts = await self._commit(draft, plan, inputs, job_id, request_hash)
         except BaseException:
             await self._intake.forget(inputs)
@@ -167,7 +168,7 @@ class Gateway:
         """A job of this project; another's is not found."""
         job = self._database.read(lambda tx: jobs.find(tx, job_id))
         if job is None or job.project_id != project_id:
-            raise NotFound(f"there is no job {job_id[:60]!r} of yours")
+            raise UnknownJob(f"there is no job {job_id[:60]!r} of yours")
         return JobView(
             id=job.id,
             state=job.state,
@@ -175,6 +176,7 @@ class Gateway:
             created_ms=job.created_ms,
             result=job.result,
             error=None if job.error is None else jobs.revived(job.error),
+            sandbox=job.sandbox,
         )
 
     def forsake(self, handle: Handle) -> bool:
@@ -335,9 +337,17 @@ def _is_ephemeral(request: ImageRequest) -> bool:
     return request.delivery == "b64_ephemeral"
 
 
+def _with_converted(plan: Plan, inputs: Inputs) -> Plan:
+    """The plan, which tells of pictures that were converted; so does the request, for whoever takes the job up."""
+    if not inputs.adjusted:
+        return plan
+    request = msgspec.structs.replace(plan.request, adjusted=(*plan.request.adjusted, *inputs.adjusted))
+    return msgspec.structs.replace(plan, request=request, adjusted=(*plan.adjusted, *inputs.adjusted))
+
+
 def _forgotten(request: ImageRequest) -> ImageRequest:
     """What a job may remember of a request that wants to be forgotten."""
-    return msgspec.structs.replace(request, prompt="", images=(), mask=None, user="")
+    return msgspec.structs.replace(request, prompt="", images=(), mask=None, turns=(), user="")
 
 
 def _forgotten_result(result: ImageResult) -> ImageResult:

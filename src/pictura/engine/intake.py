@@ -19,6 +19,7 @@ from pictura.core.picture import Bytes
 from pictura.core.request import ImageRequest, InputPicture, Upload
 from pictura.infra.blobs import Blobs
 from pictura.infra.fetch import Fetcher, FetchFailed
+from pictura.infra.imaging import Imaging
 from pictura.infra.spool import Spool
 from pictura.providers.base import AskPicture
 
@@ -33,6 +34,8 @@ class Inputs(msgspec.Struct):
     mask: AskPicture | None = None
     spools: list[Spool] = []
     keys: list[str] = []
+    #: What was converted: `image=gif→png`.
+    adjusted: list[str] = []
 
     @property
     def all(self) -> tuple[AskPicture, ...]:
@@ -46,9 +49,10 @@ class Inputs(msgspec.Struct):
 class Intake:
     """`own_key(url)`: the blob's key where a URL is one of this house's own, else ""."""
 
-    def __init__(self, blobs: Blobs, fetcher: Fetcher, own_key: Callable[[str], str]) -> None:
+    def __init__(self, blobs: Blobs, fetcher: Fetcher, imaging: Imaging, own_key: Callable[[str], str]) -> None:
         self._blobs = blobs
         self._fetcher = fetcher
+        self._imaging = imaging
         self._own_key = own_key
 
     async def gather(self, request: ImageRequest, uploads: Sequence[Upload], card: ModelCard, cap_bytes: int) -> Inputs:
@@ -62,12 +66,18 @@ class Intake:
             for number, picture in enumerate(request.images, 1):
                 name = "the picture" if len(request.images) == 1 else f"picture {number}"
                 cap = min(cap_bytes, card.inputs.max_bytes)
-                images.append(await self._one(picture, uploads, inputs, name, "image", card.inputs.formats, cap))
+                found = await self._one(picture, uploads, inputs, name, "image", cap)
+                found = await self._converted(found, inputs, name, card.inputs.formats, request.takes)
+                if card.inputs.square and found.width != found.height:
+                    raise BadRequest(
+                        f"{name} has {found.width}x{found.height} pixels; {card.id} takes squares only", param="image"
+                    )
+                images.append(found)
             inputs.images = tuple(images)
             if request.mask is not None and card.mask is not None:
-                inputs.mask = await self._one(
-                    request.mask, uploads, inputs, "the mask", "mask", card.mask.formats, card.mask.max_bytes
-                )
+                found = await self._one(request.mask, uploads, inputs, "the mask", "mask", card.mask.max_bytes)
+                _check_format(found, "the mask", "mask", card.mask.formats)
+                inputs.mask = found
                 _check_mask(inputs)
         except BaseException:
             inputs.close()
@@ -101,18 +111,31 @@ class Intake:
         inputs: Inputs,
         name: str,
         param: str,
-        formats: tuple[str, ...],
         cap_bytes: int,
     ) -> AskPicture:
         source, told = await self._bytes(picture, uploads, inputs, name, param, cap_bytes)
         if source.size > cap_bytes:
             raise TooLarge(f"{name} has {source.size:,} bytes; at most {cap_bytes:,} are taken", param=param)
         found = _examined(source, name, param, told)
-        if found.format not in formats:
-            raise BadRequest(
-                f"{name} is {found.format}; this model takes {', '.join(formats)}", param=param, allowed=formats
-            )
-        return AskPicture(source, found.type, found.width, found.height)
+        url = picture.ref if picture.ref.startswith("http") else ""
+        return AskPicture(source, found.type, found.width, found.height, url)
+
+    async def _converted(
+        self, picture: AskPicture, inputs: Inputs, name: str, formats: tuple[str, ...], promised: tuple[str, ...]
+    ) -> AskPicture:
+        """As PNG, where the dialect promises to take what the model does not."""
+        if picture.format in formats or picture.format not in promised or "png" not in formats:
+            _check_format(picture, name, "image", formats)
+            return picture
+        source = picture.source if isinstance(picture.source, Spool) else self._copied(picture.source)
+        inputs.spools.append(source)
+        try:
+            made = await self._imaging.transcode(source, self._blobs.spool, format="png")
+        except BadRequest as error:
+            raise BadRequest(f"{name} cannot be taken: {error.message}", param="image") from None
+        inputs.spools.append(made)
+        inputs.adjusted.append(f"image={picture.format}→png")
+        return AskPicture(made, "image/png", picture.width, picture.height)
 
     async def _bytes(
         self,
@@ -197,6 +220,13 @@ def _examined(source: Bytes, name: str, param: str, told: str) -> Media:
     if broken:
         raise BadRequest(f"{name} is not whole: {broken}", param=param)
     return found
+
+
+def _check_format(picture: AskPicture, name: str, param: str, formats: tuple[str, ...]) -> None:
+    if picture.format not in formats:
+        raise BadRequest(
+            f"{name} is {picture.format}; this model takes {', '.join(formats)}", param=param, allowed=formats
+        )
 
 
 def _check_mask(inputs: Inputs) -> None:

@@ -219,8 +219,7 @@ def _fitted(request: ImageRequest, card: ModelCard) -> _Fitted:
     adjusted = list(request.adjusted)
     fitted = _fit_size(request, card)
     if not request.size.auto and request.size != fitted and "size" in request.adjustable:
-        note = _size_note(request, card, fitted)
-        adjusted += [note] if note else []
+        adjusted += _size_notes(request, card, fitted)
     params = _translated(request, card)
     for name in sorted(request.adjustable - {"size"}):
         if name in params and name not in card.params and not capability.neutral(params[name]):
@@ -241,13 +240,18 @@ def _fit_size(request: ImageRequest, card: ModelCard) -> Size:
     return size.fit(request.size, card.sizes)
 
 
-def _size_note(request: ImageRequest, card: ModelCard, fitted: Size) -> str:
-    """`size=1000x700→4:3 1K`; "" where the translation is exact."""
+def _size_notes(request: ImageRequest, card: ModelCard, fitted: Size) -> list[str]:
+    """`size=1000x700→4:3 1K`, or `image_size=3K→2K` where that alone was changed; none for an exact translation."""
     try:
-        exact = size.fit(request.size, card.sizes) == fitted
+        if size.fit(request.size, card.sizes) == fitted:
+            return []
     except Unsupported:
-        exact = False
-    return "" if exact else f"size={request.size}→{fitted}"
+        pass
+    asked, fields = request.size, request.size_fields
+    if asked.width or fitted.width:
+        return [f"{fields.get('pixels', 'size')}={asked}→{fitted}"]
+    parts = (("aspect", asked.aspect, fitted.aspect), ("tier", asked.tier, fitted.tier))
+    return [f"{fields.get(part, 'size')}={said}→{now or 'none'}" for part, said, now in parts if said and said != now]
 
 
 def _translated(request: ImageRequest, card: ModelCard) -> dict[str, object]:
@@ -266,11 +270,12 @@ def _extras(request: ImageRequest, card: ModelCard) -> tuple[dict[str, object], 
     """Fields that no dialect knows: passed on where the card lists them, else refused or ignored."""
     passed = {name: value for name, value in request.extra.items() if name in card.params}
     unknown = tuple(name for name in request.extra if name not in card.params)
-    if unknown and request.unknown == "refuse":
+    strange = [name for name in unknown if name not in request.harmless]
+    if strange and request.unknown == "refuse":
         names = ", ".join(sorted(card.params))
         raise BadRequest(
-            f"unknown parameter: {unknown[0]!r}; beside the common ones {card.id} takes: {names or 'none'}",
-            param=unknown[0],
+            f"unknown parameter: {strange[0]!r}; beside the common ones {card.id} takes: {names or 'none'}",
+            param=strange[0],
         )
     return passed, unknown
 
@@ -303,7 +308,18 @@ def _hold(candidates: Sequence[Candidate], fitted: _Fitted, parts: Sequence[int]
             'price = {per_picture = "…"} on its channel'
         )
     shapes = _shapes(fitted.size, card)
-    return max((_dearest(price, fitted.request, parts, shapes) for price in prices if price is not None), default=0)
+    drawn = [_most_pictures(fitted.request, card, pictures) for pictures in parts]
+    return max((_dearest(price, fitted.request, drawn, shapes) for price in prices if price is not None), default=0)
+
+
+def _most_pictures(request: ImageRequest, card: ModelCard, pictures: int) -> int:
+    """Of one call: a group may bring more than was counted, up to the model's bound or the client's own."""
+    if not card.group_most or request.params.get("sequential_image_generation") != "auto":
+        return pictures
+    options = request.params.get("sequential_image_generation_options")
+    asked = options.get("max_images") if isinstance(options, dict) else None
+    most = max(1, card.group_most - len(request.images))
+    return max(pictures, min(asked, most) if isinstance(asked, int) and asked > 0 else most)
 
 
 def _dearest(price: Price, request: ImageRequest, parts: Sequence[int], shapes: Sequence[Size]) -> int:

@@ -268,6 +268,7 @@ class Run:
             prompt=request.prompt,
             images=self._inputs.images,
             mask=self._inputs.mask,
+            turns=request.turns,
             n=attempt.pictures,
             size=self._plan.size,
             params=request.params,

@@ -118,6 +118,8 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     database: DatabaseSettings = DatabaseSettings()
     storage: StorageSettings = StorageSettings()
     jobs: JobSettings = JobSettings()
+    dialects: Mapping[str, Mapping[str, object]] = {}
+    """What can be chosen of a dialect, under its name: `[dialects.mixroute]`; see the dialects page."""
     aliases: Mapping[str, str] = {}
     """Your own names for models: `"my-model" = "gpt-image-2"`."""
     channel: tuple[ChannelSettings, ...] = ()

@@ -26,6 +26,7 @@ from pictura.core.errors import BadRequest, Failed, Lost, PicturaError, Rejected
 from pictura.core.model import ModelCard
 from pictura.core.picture import Bytes
 from pictura.core.price import Usage
+from pictura.core.request import Turn
 from pictura.core.size import AUTO, Size
 from pictura.infra.http import Answer, Client, Request, Timeouts
 from pictura.infra.payload import Payload
@@ -33,23 +34,34 @@ from pictura.infra.spool import Spool
 
 
 class AskPicture(msgspec.Struct, frozen=True):
-    """An input: whole and sniffed bytes, already of a format that the card takes."""
+    """An input: whole and sniffed bytes, already of a format that the card takes.
+
+    `url`: where the vendor could fetch it itself, for vendors that take nothing else; "" where it could not. Bytes are
+    to be preferred: they are what was checked.
+    """
 
     source: Bytes
     media_type: str
     width: int
     height: int
+    url: str = ""
+
+    @property
+    def format(self) -> str:
+        """`png`, `jpeg`, …"""
+        return self.media_type.partition("/")[2].partition("+")[0]
 
     @property
     def filename(self) -> str:
-        return f"image.{self.media_type.partition('/')[2].replace('jpeg', 'jpg')}"
+        return f"image.{self.format.replace('jpeg', 'jpg')}"
 
 
 class Ask(msgspec.Struct, frozen=True, kw_only=True):
     """One call to make. Everything in it has passed the card: a provider translates, it does not judge.
 
     `native` the vendor's name of the model; `n` at most the card's `max_n`; `size` as `core.size.fit` left it (pixels,
-    or aspect and tier, or AUTO); `params` canonical options and listed vendor options; `output_format` "" leaves the
+    or aspect and tier, or AUTO); `turns` the conversation where prompt and images alone do not say it, for vendors that
+    take one; `params` canonical options and listed vendor options; `output_format` "" leaves the
     vendor its default; `client_id` unique to this attempt, for vendors that refuse duplicates.
     """
 
@@ -59,6 +71,7 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     prompt: str = ""
     images: tuple[AskPicture, ...] = ()
     mask: AskPicture | None = None
+    turns: tuple[Turn, ...] = ()
     n: int = 1
     size: Size = AUTO
     params: Mapping[str, object] = {}
@@ -157,6 +170,8 @@ class Provider(ABC):
     base_url: ClassVar[str] = ""
     #: Secret by secret, the environment variable under which the vendor's own SDK looks for it.
     env: ClassVar[Mapping[str, str]] = {}
+    #: More of the kind that may be missing (`sub_app_id`, `organization`). They are in `Channel.secrets` too.
+    optional_env: ClassVar[Mapping[str, str]] = {}
     MODELS: ClassVar[tuple[ModelCard, ...]] = ()
     #: The vendor refuses a second call with the same client id, so a lost one may be repeated.
     dedupes: ClassVar[bool] = False

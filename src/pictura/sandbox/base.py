@@ -19,8 +19,11 @@ gets, once the request is found valid:
     [fault:garbage]                       200, but not JSON
     [fault:empty]                         200 without a picture
     [fault:truncated]                     pictures that end in the middle
+    [fault:long 5]                        a task that takes five seconds
+    [fault:failed]                        a task that is accepted, then fails
+    [fault:expired]                       a picture whose URL is dead
 
-and `[refuse]` the vendor's refusal by its safety system.
+`[refuse]` gets the vendor's refusal by its safety system, and `[refuse late]` a task that is accepted, then refused.
 """
 
 from __future__ import annotations
@@ -49,11 +52,14 @@ from pictura.infra.extract import Cut, Extractor
 from pictura.infra.payload import json_payload
 from pictura.infra.spool import CHUNK_BYTES, Spool
 from pictura.sandbox.draw import Scene, draw
+from pictura.sandbox.tasks import Tasks
 
 #: A form's text field, or all of a JSON body but its pictures.
 TEXT_BYTES = 1_000_000
 #: More parts than any vendor's form has fields.
 MOST_PARTS = 100
+#: The secret beside a test key, for vendors whose requests are signed (TC3-HMAC, Kling's JWT).
+SECRET = "sandbox"
 #: Pictures that stay to be fetched by URL, so that a busy sandbox does not fill the disk.
 SHELF_PLACES = 200
 
@@ -64,6 +70,16 @@ _BAD_GATEWAY = "<html><head><title>502 Bad Gateway</title></head><body><h1>502 B
 def refused(prompt: str) -> bool:
     """Does the prompt ask for a refusal?"""
     return "[refuse]" in prompt
+
+
+def refused_late(prompt: str) -> bool:
+    """Does it ask for one when the task is under way?"""
+    return "[refuse late]" in prompt
+
+
+def fails(prompt: str) -> bool:
+    """Does it ask for a task that fails?"""
+    return "[fault:failed]" in prompt
 
 
 def seed_from(*parts: str) -> int:
@@ -89,6 +105,10 @@ class Shelf:
             self._spools.popitem(last=False)[1].close()
         return name
 
+    def get(self, name: str) -> Spool | None:
+        """The picture of that name, as long as it lies here; not to be closed."""
+        return self._spools.get(name)
+
     async def serve(self, request: web.Request) -> web.Response:
         spool = self._spools.get(request.match_info["name"])
         if spool is None:
@@ -109,6 +129,7 @@ class Studio:
         self.accepts = accepts
         self.folder = folder
         self.shelf = Shelf(folder)
+        self.tasks = Tasks()
         #: "http://127.0.0.1:<port>", once the sandbox listens.
         self.address = ""
         #: Set when the sandbox closes: nobody goes on waiting.
@@ -118,6 +139,10 @@ class Studio:
     def publish(self, picture: Spool) -> str:
         """A URL under which the picture lies for a while."""
         return f"{self.address}/files/{self.shelf.put(picture)}"
+
+    def lying(self, url: str) -> Spool | None:
+        """The picture under a URL of the shelf; None for any other URL."""
+        return self.shelf.get(url.removeprefix(f"{self.address}/files/"))
 
     async def draw(self, scene: Scene) -> bytes:
         return await asyncio.get_running_loop().run_in_executor(self._threads, draw, scene)
@@ -166,15 +191,18 @@ class Visit:
         self._spools.callback(spool.close)
         return spool
 
-    async def json(self, picture_bytes: int = 0, pictures: int = 0) -> tuple[dict[str, object], Sequence[Cut]]:
-        """The body's JSON object, and the data URLs in it, which `infra.extract.find` tells from other strings.
+    async def json(
+        self, picture_bytes: int = 0, pictures: int = 0, picture_keys: frozenset[str] = frozenset()
+    ) -> tuple[dict[str, object], Sequence[Cut]]:
+        """The body's JSON object, and the pictures in it, which `infra.extract.find` tells from other strings.
 
-        With `pictures` 0 they are strings like others. Raises TooLarge for more than so many, or for one of more than
-        `picture_bytes`; BadRequest for what is no JSON object.
+        Pictures are data URLs wherever they stand, and bare base64 under `picture_keys`, where only a URL of another
+        scheme is left alone. With `pictures` 0 they are strings like others. Raises TooLarge for more than so many, or
+        for one of more than `picture_bytes`; BadRequest for what is no JSON object.
         """
         extractor = Extractor(
             self.spool,
-            keys=frozenset(),
+            keys=picture_keys,
             data_urls=pictures > 0,
             text_cap=TEXT_BYTES,
             picture_cap=picture_bytes,
@@ -296,6 +324,11 @@ class Simulator(ABC):
                 await self.studio.pause()
                 return visit.reset()
         return None
+
+    def hosted(self, picture: Spool, prompt: str) -> str:
+        """A URL of a finished picture; a dead one where the prompt asks for that."""
+        url = self.studio.publish(picture)
+        return f"{url}-expired" if "[fault:expired]" in prompt else url
 
     async def _vendor_error(self, visit: Visit, status: int) -> web.StreamResponse:
         if status == 429:

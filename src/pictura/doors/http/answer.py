@@ -37,7 +37,7 @@ class EventStream:
 
     async def event(self, event: Event) -> None:
         await self._begin()
-        await self._write(f"event: {event.name}\ndata: ".encode())
+        await self._write((f"event: {event.name}\n" if event.name else "").encode() + b"data: ")
         async for chunk in json_payload(event.data).chunks():
             await self._write(chunk)
         await self._write(b"\n\n")

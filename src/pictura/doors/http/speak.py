@@ -5,15 +5,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
 
 import msgspec
 from starlette.types import Receive, Scope, Send
 
-from pictura.core.errors import HouseError, NotFound, PicturaError
+from pictura.core.errors import BadRequest, HouseError, NotFound, PicturaError
+from pictura.core.job import JobState
 from pictura.core.picture import Inline
 from pictura.core.request import Body, ImageRequest
 from pictura.core.result import Delivered
-from pictura.core.views import Call
+from pictura.core.views import Call, JobView
 from pictura.dialects.base import Dialect, Event, Reply, Verb, answer
 from pictura.doors.house import House
 from pictura.doors.http.answer import KEEP_ALIVE_S, EventStream, Watch, send_reply
@@ -23,6 +25,7 @@ from pictura.doors.http.visit import Visit, networks
 from pictura.doors.views import Views
 from pictura.engine.gateway import Draft, Handle, Outcome
 from pictura.infra.blobs import StoredBlob
+from pictura.infra.spool import Spool
 from pictura.store.keys import Key
 
 log = logging.getLogger("pictura.door")
@@ -70,6 +73,10 @@ class Speaker:
         if self._house.settings.server.access_log:
             access.info("%s %s %s", visit.address, visit.method, visit.shown_target())
 
+    def owns(self, method: str, path: str) -> bool:
+        """Does this path belong to a dialect, wherever else it might lead?"""
+        return self._board.owns(method, path)
+
     def _name(self, visit: Visit) -> Found:
         return self._board.find(visit.method, visit.path, visit.host, lambda: self._dialect_of_key(visit))
 
@@ -90,10 +97,18 @@ class Speaker:
             with self._house.guard.admit(key):
                 await Drawing(self._house, visit, found, call, key).go(incoming, receive, send)
             return
-        views = await self._views.of(found.route.verb, call, key)
-        reply = answer(found.route, found.dialect, call, *views)
+        if found.route.verb is Verb.JOB:
+            reply, call = self._job(visit, found, call, key)
+        else:
+            reply = answer(found.route, found.dialect, call, *await self._views.of(found.route.verb, call, key))
         await incoming.drain()
         await send_reply(send, reply, _headers(call))
+
+    def _job(self, visit: Visit, found: Found, call: Call, key: Key | None) -> tuple[Reply, Call]:
+        assert found.route is not None
+        view = self._views.job(call, key)
+        call = msgspec.structs.replace(call, job_id=view.id, sandbox=view.sandbox)
+        return answer(found.route, found.dialect, call, view, Handed(self._house, visit)), call
 
     async def _refuse(self, dialect: Dialect, call: Call, error: PicturaError, incoming: Incoming, send: Send) -> None:
         reply = dialect.error(call, error)
@@ -122,6 +137,9 @@ class Drawing:
     async def go(self, incoming: Incoming, receive: Receive, send: Send) -> None:
         request, body = await self._read(incoming)
         # Before the job, which may take a while to be made: a reference has to be fetched.
+        if _is_async(self._call):
+            await self._accept(request, body, send)
+            return
         watch = Watch(receive)
         try:
             handle = await self._submit(request, body)
@@ -130,13 +148,27 @@ class Drawing:
         finally:
             watch.stop()
 
+    async def _accept(self, request: ImageRequest, body: Body, send: Send) -> None:
+        """Submitted, and left to itself: the client asks again how it stands."""
+        try:
+            _check_async(request)
+        except BaseException:
+            close(body.uploads)
+            raise
+        handle = await self._submit(request, body)
+        self._note_job(handle)
+        view = JobView(handle.job.id, JobState.QUEUED, request, handle.job.created_ms, sandbox=handle.job.sandbox)
+        handle.leave()
+        reply = self._dialect.task(self._call, view, Handed(self._house, self._visit))
+        await send_reply(send, reply, _headers(self._call))
+
     async def _follow(self, request: ImageRequest, handle: Handle, send: Send) -> None:
-        self._note_job(handle.job.id)
+        self._note_job(handle)
         try:
             if request.stream:
                 await self._stream(request, handle, send)
             else:
-                await self._answer(request, handle, await asyncio.shield(handle.outcome), send)
+                await self._answer(request, await asyncio.shield(handle.outcome), send)
         finally:
             handle.leave()
 
@@ -175,26 +207,26 @@ class Drawing:
         if not handle.outcome.done():
             self._house.gateway.forsake(handle)
 
-    async def _answer(self, request: ImageRequest, handle: Handle, outcome: Outcome, send: Send) -> None:
+    async def _answer(self, request: ImageRequest, outcome: Outcome, send: Send) -> None:
         if outcome.error is not None:
-            await self._fail(outcome.error, handle, send)
+            await self._fail(outcome.error, send)
             return
         assert outcome.result is not None
         hands = self._hands(outcome)
         reply = self._dialect.picture(self._call, request, outcome.result, hands)
-        await send_reply(send, reply, self._headers(handle))
+        await send_reply(send, reply, _headers(self._call))
         hands.cool()
 
-    async def _fail(self, error: PicturaError, handle: Handle, send: Send) -> None:
+    async def _fail(self, error: PicturaError, send: Send) -> None:
         """Unlike a refusal it names the job, under which a picture that turns up late will be found."""
-        await send_reply(send, self._dialect.error(self._call, error), self._headers(handle))
+        await send_reply(send, self._dialect.error(self._call, error), _headers(self._call))
 
     async def _stream(self, request: ImageRequest, handle: Handle, send: Send) -> None:
-        stream = EventStream(send, self._headers(handle))
+        stream = EventStream(send, _headers(self._call))
         await self._previews(request, handle, stream)
         outcome = await asyncio.shield(handle.outcome)
         if outcome.error is not None and not stream.begun:
-            await self._fail(outcome.error, handle, send)
+            await self._fail(outcome.error, send)
             return
         for event in self._last_events(request, outcome):
             await stream.event(event)
@@ -221,34 +253,27 @@ class Drawing:
         error = outcome.error or HouseError("the job ended without an outcome")
         return [Event("error", self._dialect.error(self._call, error).body)]
 
-    def _note_job(self, job_id: str) -> None:
-        self._call = msgspec.structs.replace(self._call, job_id=job_id)
-
-    def _headers(self, handle: Handle) -> dict[str, str]:
-        headers = _headers(self._call)
-        if handle.job.sandbox:
-            headers["x-pictura-sandbox"] = "true"
-        return headers
+    def _note_job(self, handle: Handle) -> None:
+        self._call = msgspec.structs.replace(self._call, job_id=handle.job.id, sandbox=handle.job.sandbox)
 
     def _hands(self, outcome: Outcome) -> Handed:
-        base = self._house.links.base(self._visit.scheme, self._visit.host, self._visit.server)
-        return Handed(self._house, outcome, base)
+        return Handed(self._house, self._visit, outcome.held)
 
 
 class Handed:
-    """`Hands` over one outcome."""
+    """`Hands` over what one visitor gets; `held`: the bytes of pictures that are not stored."""
 
-    def __init__(self, house: House, outcome: Outcome, base: str) -> None:
+    def __init__(self, house: House, visit: Visit, held: Mapping[str, Spool] | None = None) -> None:
         self._house = house
-        self._outcome = outcome
-        self._base = base
+        self._held = held or {}
+        self._base = house.links.base(visit.scheme, visit.host, visit.server)
         self._read: list[StoredBlob] = []
 
     def url(self, picture: Delivered) -> str:
         return picture.url or self._house.links.sign(self._base, picture.key)
 
     def base64(self, picture: Delivered) -> Inline:
-        held = self._outcome.held.get(picture.key)
+        held = self._held.get(picture.key)
         if held is not None:
             return Inline(held)
         blob = self._house.blobs.open(picture.key)
@@ -276,4 +301,20 @@ def _headers(call: Call) -> dict[str, str]:
     headers = {**CORS, "x-request-id": call.request_id}
     if call.job_id:
         headers["x-pictura-job"] = call.job_id
+    if call.sandbox:
+        headers["x-pictura-sandbox"] = "true"
     return headers
+
+
+def _is_async(call: Call) -> bool:
+    return call.query.get("async", "").lower() == "true"
+
+
+def _check_async(request: ImageRequest) -> None:
+    if request.stream:
+        raise BadRequest("stream and async=true exclude each other; leave one of them out", param="stream")
+    if request.delivery == "b64_ephemeral":
+        raise BadRequest(
+            "b64_ephemeral keeps nothing that could be fetched later; with async=true ask for url or b64_json",
+            param="response_format",
+        )

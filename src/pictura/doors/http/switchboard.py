@@ -67,6 +67,10 @@ class Switchboard:
         self._hosts.update({host.lower(): name for host, name in hosts.items()})
         self._prefixes = {dialect.prefix: name for name, dialect in dialects.items()}
 
+    def owns(self, method: str, path: str) -> bool:
+        """Does this path belong to one dialect, whatever else is said?"""
+        return self._own.find(method, path) is not None
+
     @property
     def hosts(self) -> list[str]:
         return list(self._hosts)

@@ -1,0 +1,59 @@
+"""What our errors say in Chinese, for the routers whose own servers do: by class, with the error's own facts.
+
+What only the English message knows (which picture, which URL) follows it in brackets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pictura.core.errors import InsufficientBalance, PicturaError, RateLimited, RetiredModel, Unsupported
+from pictura.core.money import dollars
+
+_SENTENCES: Mapping[str, str] = {
+    "invalid_request": "请求参数有误",
+    "unsupported_value": "该模型不支持此参数值",
+    "too_large": "请求内容过大",
+    "unsupported_media_type": "不支持的 Content-Type",
+    "request_timeout": "请求体传输超时",
+    "not_found": "接口不存在",
+    "job_not_found": "任务不存在",
+    "model_not_found": "模型不存在",
+    "model_retired": "该模型已下线",
+    "unauthorized": "无效的令牌",
+    "forbidden": "该令牌无权执行此操作",
+    "insufficient_balance": "用户额度不足",
+    "cap_reached": "令牌额度不足",
+    "rate_limited": "请求过于频繁",
+    "content_refused": "内容未通过安全审核",
+    "upstream_unreachable": "暂无可用渠道",
+    "upstream_rejected": "上游拒绝了请求",
+    "upstream_throttled": "上游负载已饱和，请稍后再试",
+    "upstream_failed": "上游生成失败",
+    "upstream_lost": "上游未返回结果，任务可能已被计费，请勿直接重试",
+    "timeout": "生成超时",
+    "upstream_malformed": "上游没有返回有效图片",
+    "upstream_error": "上游错误",
+    "internal_error": "服务器内部错误，请凭请求 ID 联系管理员",
+}
+
+
+def said(error: PicturaError) -> str:
+    """The error's sentence. Classes that have none of their own use that of the nearest base class."""
+    codes = (str(vars(kind).get("code", "")) for kind in type(error).__mro__)
+    sentence = next((_SENTENCES[code] for code in codes if code in _SENTENCES), "请求失败")
+    facts = _facts(error)
+    return f"{sentence}：{facts}" if facts else f"{sentence}（{error.message}）"
+
+
+def _facts(error: PicturaError) -> str:
+    """The facts that need no words of ours; "" where only the message knows them."""
+    if isinstance(error, InsufficientBalance) and error.needed:
+        return f"剩余 ${dollars(error.available)}，需要 ${dollars(error.needed)}"
+    if isinstance(error, RateLimited):
+        return f"请在 {error.retry_after_s} 秒后重试"
+    if isinstance(error, RetiredModel) and error.successor:
+        return f"请改用 {error.successor}"
+    if isinstance(error, Unsupported) and error.param and error.allowed:
+        return f"{error.param}，可选值：{', '.join(error.allowed)}"
+    return ""
