@@ -82,6 +82,9 @@ VIEWS: dict[Verb, list[tuple[object, ...]]] = {
 }
 UPLOADS = [Upload("image", Picture(), "image/png", "a.png"), Upload("mask", Picture(), "image/png", "b.png")]
 
+#: What the original tells as an answer without a picture, in a field that its clients look at.
+NO_ERROR_THERE = {("gemini", "content_refused")}
+
 #: Of each router's page, one body with what is peculiar to it.
 BODIES: dict[str, dict[str, object]] = {
     "imagerouter": {"prompt": "p", "quality": "auto", "size": "auto", "output_format": "webp"},
@@ -140,7 +143,7 @@ def check_reply(reply: Reply) -> bytes:
 
 
 def test_ours_are_found() -> None:
-    assert {"imagerouter", "mixroute", "omnirouters", "openai", "openopen8", "quickrouter"} <= set(DIALECTS)
+    assert {"gemini", "imagerouter", "mixroute", "omnirouters", "openai", "openopen8", "quickrouter"} <= set(DIALECTS)
     assert not BROKEN
 
 
@@ -195,7 +198,7 @@ def test_pictures(dialect: Dialect, delivery: str, operation: str) -> None:
     assert reply.headers["x-pictura-ignored"] == "x  set-cookie: a"
     assert reply.headers["x-pictura-short"] == "2 of 3 came"
     for event in dialect.event(call, request, RESULT, Here()):
-        assert event.name
+        assert not set(event.name) & set("\r\n")
         msgspec.json.encode(sendable(event.data))
     shown = dialect.preview(call, request, 0, Inline(Picture()))
     assert shown is None or msgspec.json.encode(sendable(shown.data))
@@ -217,7 +220,7 @@ def test_errors_have_their_true_status(dialect: Dialect) -> None:
         assert type(error).__name__.encode() in text
         assert b"req_1" in text
         assert b"Traceback" not in text
-        assert reply.status // 100 == error.status // 100
+        assert reply.status // 100 == error.status // 100 or (dialect.name, error.code) in NO_ERROR_THERE
         assert (reply.headers.get("x-should-retry") == "false") >= error.possibly_billed
 
 

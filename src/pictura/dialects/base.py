@@ -166,6 +166,8 @@ class Dialect(ABC):
     habits: ClassVar[Habits] = Habits()
     #: By the `code` of our error; a class without a line of its own is told as its nearest base class.
     errors: ClassVar[Mapping[str, ErrorRow]] = {}
+    #: What a silent event stream is kept open with: a comment, which SSE clients pass over.
+    keep_alive: ClassVar[bytes] = b": still drawing\n\n"
 
     def __init__(self, settings: Mapping[str, object] | None = None) -> None:
         """Raises BadRequest naming the setting that is wrong."""
@@ -213,6 +215,10 @@ class Dialect(ABC):
         if job.error is not None:
             return Reply({**told, **_fields(self.error(call, job.error)), "message": job.error.message})
         return Reply({**told, "created": job.created_ms // 1000}, headers={"retry-after": str(POLL_S)})
+
+    def failed_event(self, call: Call, error: PicturaError) -> Event:
+        """The last event of a stream that failed."""
+        return Event("error", self.error(call, error).body)
 
     def preview(self, call: Call, request: ImageRequest, index: int, picture: Inline) -> Event | None:
         """A partial picture as an event; None where the dialect has none."""

@@ -59,6 +59,8 @@ _SPELLINGS = {
     "images": "image",
     "mime_type": "output_format",
     "negativePrompt": "negative_prompt",
+    "outputCompressionQuality": "output_compression",
+    "outputMimeType": "output_format",
     "responseModalities": "response_modalities",
     "topK": "top_k",
     "topP": "top_p",

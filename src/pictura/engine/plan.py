@@ -224,6 +224,8 @@ def _fitted(request: ImageRequest, card: ModelCard) -> _Fitted:
     for name in sorted(request.adjustable - {"size"}):
         if name in params and name not in card.params and not capability.neutral(params[name]):
             adjusted.append(f"{name}={params.pop(name)}→none")
+        elif name in params and params[name] != request.params.get(name):
+            adjusted.append(f"{name}={request.params.get(name)}→{params[name]}")
     for name in ("safety_identifier", "user"):
         if request.user and name in card.params:
             params[name] = request.user

@@ -131,7 +131,7 @@ async def test_a_reply_s_own_headers_count_more_and_close_is_said() -> None:
 
 async def test_a_stream_begins_with_its_first_event() -> None:
     wire = Wire()
-    events = EventStream(wire.send, {"x-request-id": "req_1"})
+    events = EventStream(wire.send, {"x-request-id": "req_1"}, b": still drawing\n\n")
     assert not events.begun and not wire.messages
     await events.keep_alive()
     await events.event(Event("done", {"b64_json": Inline(Large()), "text": "two\nlines"}))

@@ -30,8 +30,9 @@ async def send_reply(send: Send, reply: Reply, headers: Mapping[str, str], *, cl
 class EventStream:
     """A text/event-stream. Its head goes out with the first event, so that an early error keeps its true status."""
 
-    def __init__(self, send: Send, headers: Mapping[str, str]) -> None:
+    def __init__(self, send: Send, headers: Mapping[str, str], silence: bytes) -> None:
         self.begun = False
+        self._silence = silence
         self._send = send
         self._headers = headers
 
@@ -44,7 +45,7 @@ class EventStream:
 
     async def keep_alive(self) -> None:
         await self._begin()
-        await self._write(b": still drawing\n\n")
+        await self._write(self._silence)
 
     async def end(self) -> None:
         await self._send({"type": "http.response.body"})

@@ -222,7 +222,7 @@ class Drawing:
         await send_reply(send, self._dialect.error(self._call, error), _headers(self._call))
 
     async def _stream(self, request: ImageRequest, handle: Handle, send: Send) -> None:
-        stream = EventStream(send, _headers(self._call))
+        stream = EventStream(send, _headers(self._call), self._dialect.keep_alive)
         await self._previews(request, handle, stream)
         outcome = await asyncio.shield(handle.outcome)
         if outcome.error is not None and not stream.begun:
@@ -251,7 +251,7 @@ class Drawing:
         if outcome.result is not None:
             return list(self._dialect.event(self._call, request, outcome.result, self._hands(outcome)))
         error = outcome.error or HouseError("the job ended without an outcome")
-        return [Event("error", self._dialect.error(self._call, error).body)]
+        return [self._dialect.failed_event(self._call, error)]
 
     def _note_job(self, handle: Handle) -> None:
         self._call = msgspec.structs.replace(self._call, job_id=handle.job.id, sandbox=handle.job.sandbox)

@@ -1,0 +1,247 @@
+"""Google's Gemini API, https://ai.google.dev/api: `generateContent` for every model of the catalogue.
+
+Bodies, answers and the ways to carry a key follow the types of google-genai 3.4 (2026-11, official SDK); errors the
+google.rpc details that its error classes read.
+
+Not as at Google: a wrong key is 401 and not 400, and pictures come from models of any vendor. `fileData` is an http(s)
+URL here; files of Google's own are not kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from pictura.core.errors import BadRequest, PicturaError, RateLimited, Refused
+from pictura.core.price import Usage
+from pictura.core.request import Body, ImageRequest
+from pictura.core.result import Delivered, ImageResult
+from pictura.core.views import Call, ModelView
+from pictura.dialects.base import (
+    Dialect,
+    ErrorRow,
+    Event,
+    Habits,
+    Hands,
+    Limits,
+    Reply,
+    Route,
+    Verb,
+    delivered,
+    error_headers,
+    result_headers,
+)
+from pictura.dialects.union import QUALITY_WORDS, decode_union
+
+_ARGUMENT = "INVALID_ARGUMENT"
+_UNAVAILABLE = "UNAVAILABLE"
+_EXHAUSTED = "RESOURCE_EXHAUSTED"
+_DEADLINE = "DEADLINE_EXCEEDED"
+
+ERRORS = {
+    "caller_error": ErrorRow(400, _ARGUMENT),
+    "invalid_request": ErrorRow(400, _ARGUMENT),
+    "unsupported_value": ErrorRow(400, _ARGUMENT),
+    "too_large": ErrorRow(413, _ARGUMENT),
+    "unsupported_media_type": ErrorRow(415, _ARGUMENT),
+    "request_timeout": ErrorRow(408, _DEADLINE),
+    "not_found": ErrorRow(404, "NOT_FOUND"),
+    "job_not_found": ErrorRow(404, "NOT_FOUND"),
+    "model_not_found": ErrorRow(404, "NOT_FOUND"),
+    "model_retired": ErrorRow(404, "NOT_FOUND"),
+    "unauthorized": ErrorRow(401, "UNAUTHENTICATED"),
+    "forbidden": ErrorRow(403, "PERMISSION_DENIED"),
+    "insufficient_balance": ErrorRow(429, _EXHAUSTED),
+    "cap_reached": ErrorRow(429, _EXHAUSTED),
+    "rate_limited": ErrorRow(429, _EXHAUSTED),
+    # Not an error there, but an answer without a candidate.
+    "content_refused": ErrorRow(200, "promptFeedback"),
+    "upstream_error": ErrorRow(502, _UNAVAILABLE),
+    "upstream_unreachable": ErrorRow(503, _UNAVAILABLE),
+    "upstream_rejected": ErrorRow(502, _UNAVAILABLE),
+    "upstream_throttled": ErrorRow(429, _EXHAUSTED),
+    "upstream_failed": ErrorRow(502, _UNAVAILABLE),
+    "upstream_lost": ErrorRow(504, _DEADLINE),
+    "upstream_malformed": ErrorRow(502, _UNAVAILABLE),
+    "internal_error": ErrorRow(500, "INTERNAL"),
+}
+
+#: Refusals that Google tells as the end of a candidate, not as feedback on the prompt.
+_FINISHES = frozenset(
+    {"IMAGE_SAFETY", "IMAGE_PROHIBITED_CONTENT", "IMAGE_RECITATION", "RECITATION", "SPII", "PROHIBITED_CONTENT"}
+)
+_BLOCKS = frozenset({"SAFETY", "OTHER", "BLOCKLIST", "PROHIBITED_CONTENT", "IMAGE_SAFETY", "JAILBREAK"})
+
+#: What clients send by habit, and what means nothing to a picture.
+_HARMLESS = frozenset(
+    {
+        *("safetySettings", "safety_settings", "labels", "toolConfig", "tool_config", "maxOutputTokens"),
+        *("max_output_tokens", "stopSequences", "stop_sequences", "responseMimeType", "response_mime_type"),
+        *("presencePenalty", "frequencyPenalty", "thinkingConfig", "thinking_config", "mediaResolution"),
+    }
+)
+_RPC = "type.googleapis.com/google.rpc."
+#: Where a list of models ends, unless its client says so.
+_PAGE = 1000
+
+
+class Gemini(Dialect):
+    """`contents` in, `candidates` with inline pictures out."""
+
+    name = "gemini"
+    hosts = ("generativelanguage.googleapis.com",)
+    errors = ERRORS
+    # The official SDK takes a comment for the beginning of an error; an empty line it passes over.
+    keep_alive = b"\n"
+    habits = Habits(
+        delivery="b64_json",
+        unknown="refuse",
+        words={"quality": QUALITY_WORDS},
+        # What Gemini's own clients always send, and other models do not know.
+        adjustable=frozenset({"response_modalities", "temperature", "top_p", "top_k", "seed"}),
+        harmless=_HARMLESS,
+        # Sent inline, so that text and pictures count together: 20 MB there, more here.
+        limits=Limits(picture_bytes=25_000_000),
+        bare_edits=True,
+        no_model="the model stands in the path: POST /v1beta/models/<model>:generateContent",
+    )
+
+    def decode(self, call: Call, body: Body, *, edit: bool) -> ImageRequest:
+        """A stream is asked for by the path and `alt=sse`, nowhere else."""
+        request = decode_union(call, body, self.habits, edit=edit)
+        return msgspec.structs.replace(request, stream=_streams(call) and call.query.get("alt") == "sse")
+
+    def picture(self, call: Call, request: ImageRequest, result: ImageResult, hands: Hands) -> Reply:
+        """Without `alt=sse` a stream is an array of its chunks; there is one."""
+        told = _response(call, request, result, hands)
+        whole = [told] if _streams(call) and call.query.get("alt") != "sse" else told
+        return Reply(whole, headers=result_headers(result))
+
+    def event(self, call: Call, request: ImageRequest, result: ImageResult, hands: Hands) -> Sequence[Event]:
+        return [Event("", _response(call, request, result, hands))]
+
+    def error(self, call: Call, error: PicturaError) -> Reply:
+        if isinstance(error, Refused):
+            return Reply(_refusal(call, error), headers=error_headers(error))
+        row = self.row(error)
+        told = {"code": row.status, "message": error.message, "status": row.type, "details": _details(call, error)}
+        return Reply({"error": told}, row.status, error_headers(error))
+
+    def failed_event(self, call: Call, error: PicturaError) -> Event:
+        return Event("", self.error(call, error).body)
+
+    def models(self, call: Call, views: Sequence[ModelView]) -> Reply:
+        """In pages, as `pageSize` and `pageToken` say."""
+        start, size = _number(call.query, "pageToken", 0), _number(call.query, "pageSize", _PAGE) or _PAGE
+        body: dict[str, object] = {"models": [_model(view) for view in views[start : start + size]]}
+        return Reply({**body, "nextPageToken": str(start + size)} if start + size < len(views) else body)
+
+    def model(self, call: Call, view: ModelView) -> Reply:
+        return Reply(_model(view))
+
+    routes = (
+        Route("POST", "/v1beta/models/{model:path}:generateContent", Verb.DRAW, own=True),
+        Route("POST", "/v1beta/models/{model:path}:streamGenerateContent", Verb.DRAW, own=True),
+        Route("GET", "/v1beta/models", Verb.CATALOGUE, models, own=True),
+        Route("GET", "/v1beta/models/{id:path}", Verb.MODEL, model, own=True),
+        Route("POST", "/v1/models/{model:path}:generateContent", Verb.DRAW, own=True),
+        Route("POST", "/v1/models/{model:path}:streamGenerateContent", Verb.DRAW, own=True),
+        Route("GET", "/v1/models", Verb.CATALOGUE, models),
+        Route("GET", "/v1/models/{id:path}", Verb.MODEL, model),
+    )
+
+
+def _streams(call: Call) -> bool:
+    return call.path.endswith(":streamGenerateContent")
+
+
+def _number(query: Mapping[str, str], name: str, default: int) -> int:
+    said = query.get(name, "")
+    if not said:
+        return default
+    if not said.isdecimal() or len(said) > 9:
+        raise BadRequest(f"{name} must be a number, not {said[:40]!r}", param=name)
+    return int(said)
+
+
+# -- answers --
+
+
+def _response(call: Call, request: ImageRequest, result: ImageResult, hands: Hands) -> dict[str, object]:
+    """Texts stand before the first picture; where several were asked for, each is a candidate."""
+    pictures = [_part(request, picture, hands) for picture in result.pictures]
+    texts = [{"text": text} for text in result.texts]
+    groups = [[picture] for picture in pictures] if request.n > 1 else [pictures]
+    return {
+        "candidates": [
+            {
+                "content": {"role": "model", "parts": [*(texts if index == 0 else []), *group]},
+                "finishReason": "STOP",
+                "index": index,
+            }
+            for index, group in enumerate(groups)
+        ],
+        "usageMetadata": _usage(result.usage or Usage()),
+        "modelVersion": request.model,
+        "responseId": call.job_id or call.request_id,
+    }
+
+
+def _part(request: ImageRequest, picture: Delivered, hands: Hands) -> dict[str, object]:
+    shown = delivered(request, picture, hands)
+    if "url" in shown:
+        return {"fileData": {"mimeType": picture.media_type or "image/png", "fileUri": shown["url"]}}
+    return {"inlineData": {"mimeType": picture.media_type, "data": shown["b64_json"]}}
+
+
+def _usage(usage: Usage) -> dict[str, object]:
+    """Zero where nothing is known: clients add these up."""
+    return {
+        "promptTokenCount": usage.total_in,
+        "candidatesTokenCount": usage.total_out,
+        "totalTokenCount": usage.total_in + usage.total_out,
+        "promptTokensDetails": _modalities(usage.text_in, usage.image_in),
+        "candidatesTokensDetails": _modalities(usage.text_out, usage.image_out),
+    }
+
+
+def _modalities(text: int, image: int) -> list[dict[str, object]]:
+    counted = (("TEXT", text), ("IMAGE", image))
+    return [{"modality": modality, "tokenCount": tokens} for modality, tokens in counted if tokens]
+
+
+def _refusal(call: Call, error: Refused) -> dict[str, object]:
+    """An answer without a picture: the prompt was blocked, or what came of it, in Google's words where they fit."""
+    common = {"usageMetadata": _usage(Usage()), "responseId": call.job_id or call.request_id}
+    if error.reason in _FINISHES:
+        return {"candidates": [{"finishReason": error.reason, "finishMessage": error.message, "index": 0}], **common}
+    reason = error.reason if error.reason in _BLOCKS else "SAFETY"
+    return {"promptFeedback": {"blockReason": reason, "blockReasonMessage": error.message}, **common}
+
+
+def _details(call: Call, error: PicturaError) -> list[dict[str, object]]:
+    """What google.rpc has words for: the field that is wrong, when to come back, which request it was."""
+    details: list[dict[str, object]] = [
+        {"@type": f"{_RPC}ErrorInfo", "reason": error.code.upper(), "domain": "pictura"},
+        {"@type": f"{_RPC}RequestInfo", "requestId": call.request_id},
+    ]
+    if error.param:
+        violation = {"field": error.param, "description": error.message}
+        details.append({"@type": f"{_RPC}BadRequest", "fieldViolations": [violation]})
+    if isinstance(error, RateLimited):
+        details.append({"@type": f"{_RPC}RetryInfo", "retryDelay": f"{error.retry_after_s}s"})
+    return details
+
+
+def _model(view: ModelView) -> dict[str, object]:
+    card = view.card
+    return {
+        "name": f"models/{card.id}",
+        "version": card.released or "001",
+        "displayName": card.id,
+        "description": card.notes,
+        "inputTokenLimit": card.prompt.max_chars,
+        "outputTokenLimit": 0,
+        "supportedGenerationMethods": ["generateContent", "streamGenerateContent"],
+    }
