@@ -162,6 +162,8 @@ class Dialect(ABC):
     Settings: ClassVar[type[msgspec.Struct]] = NoSettings
     #: Hosts whose requests speak this dialect.
     hosts: ClassVar[tuple[str, ...]] = ()
+    #: Headers in which its clients alone carry their key.
+    key_headers: ClassVar[tuple[str, ...]] = ()
     routes: ClassVar[tuple[Route, ...]] = ()
     habits: ClassVar[Habits] = Habits()
     #: By the `code` of our error; a class without a line of its own is told as its nearest base class.

@@ -81,8 +81,9 @@ class Speaker:
         return self._board.find(visit.method, visit.path, visit.host, lambda: self._dialect_of_key(visit))
 
     def _dialect_of_key(self, visit: Visit) -> str:
+        named = self._board.by_header(visit.headers)
         try:
-            return self._house.guard.identify(visit.key, visit.address).dialect
+            return named or self._house.guard.identify(visit.key, visit.address).dialect
         except PicturaError:
             return ""  # who has no good key is told so further on, in the fallback's words
 

@@ -1,6 +1,7 @@
 """Which dialect does a request speak, and which of its routes is it? Named, never guessed:
 
-mount prefix, a path that belongs to one dialect, the Host, the key's own setting, else `openai`.
+mount prefix, a path that belongs to one dialect, the Host, a header in which one dialect alone carries its key, the
+key's own setting, else `openai`.
 """
 
 from __future__ import annotations
@@ -65,11 +66,16 @@ class Switchboard:
         self._own = _Table((dialect, route) for dialect, route in entries if route.own)
         self._hosts = {host: name for name, dialect in dialects.items() for host in dialect.hosts}
         self._hosts.update({host.lower(): name for host, name in hosts.items()})
+        self._headers = {header: name for name, dialect in dialects.items() for header in dialect.key_headers}
         self._prefixes = {dialect.prefix: name for name, dialect in dialects.items()}
 
     def owns(self, method: str, path: str) -> bool:
         """Does this path belong to one dialect, whatever else is said?"""
         return self._own.find(method, path) is not None
+
+    def by_header(self, headers: Mapping[str, str]) -> str:
+        """The dialect whose clients alone send such a header; "" for none."""
+        return next((name for header, name in self._headers.items() if header in headers), "")
 
     @property
     def hosts(self) -> list[str]:
