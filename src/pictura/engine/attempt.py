@@ -102,6 +102,8 @@ class Caller:
             http=self._http,
             timeouts=Timeouts(read_s=record.timeout_s, total_s=record.timeout_s + 300),
             region=record.region,
+            headers=record.headers,
+            proxy=record.proxy,
             allow_private=record.allow_private or record.sandbox,
         )
 

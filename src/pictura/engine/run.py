@@ -14,6 +14,7 @@ from contextlib import contextmanager
 import msgspec
 
 from pictura.core.errors import HouseError, Lost, Malformed, PicturaError, Refused
+from pictura.core.model import Anything, ModelCard
 from pictura.core.price import Order, Usage, bill
 from pictura.core.result import Delivered
 from pictura.core.size import Size
@@ -260,9 +261,9 @@ class Run:
         return bill(candidate.price, order)
 
     def _ask(self, candidate: Candidate, attempt: Attempt) -> Ask:
-        request = self._plan.request
+        request, own = self._plan.request, candidate.record.params
         return Ask(
-            card=self._plan.card,
+            card=_taking(self._plan.card, own),
             native=candidate.native,
             operation=request.operation,
             prompt=request.prompt,
@@ -271,7 +272,7 @@ class Run:
             turns=request.turns,
             n=attempt.pictures,
             size=self._plan.size,
-            params=request.params,
+            params={**request.params, **own},
             output_format=self._plan.asked_format,
             output_compression=request.output_compression if self._plan.asked_format else None,
             partial_images=request.partial_images if request.stream else 0,
@@ -288,6 +289,12 @@ class Run:
             allow_private=candidate.record.allow_private or candidate.record.sandbox,
             ephemeral=request.delivery == "b64_ephemeral",
         )
+
+
+def _taking(card: ModelCard, options: Mapping[str, object]) -> ModelCard:
+    """The card, which takes what the operator sets on a channel: he knows the account behind it."""
+    new = {name: Anything() for name in options if name not in card.params}
+    return msgspec.structs.replace(card, params={**card.params, **new}) if new else card
 
 
 def client_id(job_id: str, number: int) -> str:

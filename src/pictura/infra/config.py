@@ -100,6 +100,13 @@ class ChannelSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, k
     """May `base_url` (and the picture URLs it answers with) point into a private network?"""
     results: Literal["host", "relay"] = "host"
     """`host`: fetch and keep the pictures; `relay`: hand an upstream's own URL on as it is."""
+    headers: Mapping[str, str] = {}
+    """Headers sent with every call, in the place of the provider's own of the same name: `{"OpenAI-Organization" =
+    "org-…"}`."""
+    params: Mapping[str, object] = {}
+    """Options set on every request, over the client's own: `{moderation = "low"}`."""
+    proxy: str = ""
+    """The egress proxy for its calls: `http://proxy.example.com:3128`."""
     price: ChannelPrice | None = None
     """What this account pays, where it is not the card's price: `{per_picture = "0.04"}`."""
     timeout_s: float = 600

@@ -126,6 +126,9 @@ class Channel(msgspec.Struct, kw_only=True):
     timeouts: Timeouts = Timeouts()
     region: str = ""
     allow_private: bool = False
+    #: The operator's own, which replace the provider's.
+    headers: Mapping[str, str] = {}
+    proxy: str = ""
 
     async def send(
         self,
@@ -151,12 +154,17 @@ class Channel(msgspec.Struct, kw_only=True):
         return Request(
             method=method,
             url=path if "://" in path else self.base_url.rstrip("/") + path,
-            headers=dict(headers or {}),
+            headers=self._with_own(headers or {}),
             body=body,
             timeouts=self.timeouts,
             picture_keys=picture_keys,
             allow_private=self.allow_private,
+            proxy=self.proxy or None,
         )
+
+    def _with_own(self, headers: Mapping[str, str]) -> dict[str, str]:
+        own = {name.lower() for name in self.headers}
+        return {**{name: value for name, value in headers.items() if name.lower() not in own}, **self.headers}
 
     def __repr__(self) -> str:
         return f"Channel({self.name!r}, {self.base_url!r}, secrets=***)"

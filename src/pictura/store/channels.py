@@ -39,6 +39,9 @@ class ChannelRecord(msgspec.Struct, frozen=True, kw_only=True):
     region: str = ""
     allow_private: bool = False
     relay: bool = False
+    headers: Mapping[str, str] = {}
+    params: Mapping[str, object] = {}
+    proxy: str = ""
     price_per_picture: int | None = None
     timeout_s: float = 600
     enabled: bool = True
@@ -70,11 +73,22 @@ def from_settings(
         region=settings.region,
         allow_private=settings.allow_private_network,
         relay=settings.results == "relay",
+        headers=settings.headers,
+        params=settings.params,
+        proxy=settings.proxy,
         price_per_picture=_price(settings),
         timeout_s=settings.timeout_s,
         enabled=settings.enabled,
         origin=origin,
     )
+
+
+class _Sealed(msgspec.Struct, frozen=True):
+    """What of a channel may be secret: a header can be a key, and a proxy's address can hold a password."""
+
+    secrets: Mapping[str, str]
+    headers: Mapping[str, str] = {}
+    proxy: str = ""
 
 
 class ChannelBook:
@@ -99,12 +113,12 @@ class ChannelBook:
         for settings_text, sealed in rows:
             settings = msgspec.json.decode(settings_text, type=ChannelSettings)
             try:
-                secrets = msgspec.json.decode(self._vault.unseal(sealed), type=dict[str, str])
+                kept = msgspec.json.decode(self._vault.unseal(sealed), type=_Sealed)
             except HouseError as error:
                 # One lost key must not keep the others from working.
                 log.error("channel %s is left out: %s", settings.name, error.message)
                 continue
-            whole = msgspec.structs.replace(settings, secrets=secrets)
+            whole = msgspec.structs.replace(settings, secrets=kept.secrets, headers=kept.headers, proxy=kept.proxy)
             record = from_settings(whole, base_urls.get(settings.provider, ""), {}, "console")
             self._stored[record.name] = record
         self._renew()
@@ -121,8 +135,9 @@ class ChannelBook:
 
     async def store(self, settings: ChannelSettings, base_urls: Mapping[str, str]) -> None:
         """Keep a channel made in the console; one of the same name is replaced."""
-        sealed = self._vault.seal(msgspec.json.encode(_secrets(settings, {})).decode())
-        bare = msgspec.structs.replace(settings, api_key="", secrets={})
+        kept = _Sealed(_secrets(settings, {}), settings.headers, settings.proxy)
+        sealed = self._vault.seal(msgspec.json.encode(kept).decode())
+        bare = msgspec.structs.replace(settings, api_key="", secrets={}, headers={}, proxy="")
         text = msgspec.json.encode(bare).decode()
         await self._database.write(lambda tx: _replace(tx, settings.name, text, sealed))
         self.load(base_urls)

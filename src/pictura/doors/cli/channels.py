@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from getpass import getpass
 from typing import Annotated
 
+import msgspec
 from cyclopts import App, Parameter
 
 from pictura.core.errors import BadRequest
@@ -35,6 +36,11 @@ class Terms:
     region: Annotated[str, Parameter(help="Preferred when a request names its region.")] = ""
     private: Annotated[bool, Parameter(help="Its address may lie in a private network.")] = False
     relay: Annotated[bool, Parameter(help="Hand the upstream's own URLs on instead of keeping the pictures.")] = False
+    header: Annotated[tuple[str, ...], Parameter(help="A header for every call, name=value. Repeat for several.")] = ()
+    param: Annotated[
+        tuple[str, ...], Parameter(help="An option set on every request, name=value (JSON, else text). Repeat.")
+    ] = ()
+    proxy: Annotated[str, Parameter(help="The egress proxy for its calls, http://…")] = ""
     price: Annotated[str, Parameter(help="Dollars it takes for a picture, where that is not the card's price.")] = ""
     disabled: Annotated[bool, Parameter(help="Keep it, but do not ask it.")] = False
 
@@ -49,6 +55,9 @@ class Terms:
             "region": self.region,
             "allow_private_network": self.private,
             "results": "relay" if self.relay else "host",
+            "headers": dict(_pair(text, "--header") for text in self.header),
+            "params": {name: _value(text) for name, text in (_pair(text, "--param") for text in self.param)},
+            "proxy": self.proxy,
             "price": {"per_picture": self.price} if self.price else None,
             "enabled": not self.disabled,
         }
@@ -145,6 +154,13 @@ def _pair(text: str, needed_by: str = "") -> tuple[str, str]:
     if needed_by and not equals:
         raise BadRequest(f"{needed_by} is written name=value")
     return name, value
+
+
+def _value(text: str) -> object:
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        return text
 
 
 def _row(channel: ChannelShown) -> tuple[str, ...]:

@@ -64,6 +64,11 @@ def _check(act: Act, wanted: ChannelSettings) -> None:
         raise BadRequest("api_key_env is for pictura.toml; send the key itself as api_key", param="api_key_env")
     if wanted.base_url and (urlsplit(wanted.base_url).scheme not in ("http", "https") or " " in wanted.base_url):
         raise BadRequest("base_url begins with http:// or https://", param="base_url")
+    if wanted.proxy and urlsplit(wanted.proxy).scheme not in ("http", "https"):
+        raise BadRequest("proxy begins with http:// or https://", param="proxy")
+    for name, value in wanted.headers.items():
+        if not re.fullmatch(r"[A-Za-z0-9-]{1,100}", name) or not re.fullmatch(r"[\x20-\x7e]{0,4000}", value):
+            raise BadRequest("headers are names of letters, digits and dashes, and values of ASCII", param="headers")
     for name in ("weight", "priority", "max_concurrency", "timeout_s"):
         if not 0 <= getattr(wanted, name) <= 1_000_000:
             raise BadRequest(f"{name} is a number from 0 to 1000000", param=name)
@@ -99,6 +104,9 @@ def _shown(record: ChannelRecord, health: Health) -> ChannelShown:
         region=record.region,
         allow_private_network=record.allow_private,
         results="relay" if record.relay else "host",
+        headers=tuple(record.headers),
+        params=dict(record.params),
+        proxied=bool(record.proxy),
         price_per_picture=None if record.price_per_picture is None else dollars(record.price_per_picture),
         timeout_s=record.timeout_s,
         enabled=record.enabled,

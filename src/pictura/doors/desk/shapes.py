@@ -178,7 +178,7 @@ class Rest(msgspec.Struct, frozen=True):
 
 
 class ChannelShown(msgspec.Struct, frozen=True, kw_only=True):
-    """A channel, without its secrets: `secrets` are their names. `models` None: all of its provider's."""
+    """A channel, without its secrets: of `secrets` and `headers` the names. `models` None: all of its provider's."""
 
     name: str
     provider: str
@@ -192,6 +192,9 @@ class ChannelShown(msgspec.Struct, frozen=True, kw_only=True):
     region: str
     allow_private_network: bool
     results: str
+    headers: tuple[str, ...]
+    params: dict[str, object]
+    proxied: bool
     price_per_picture: str | None
     timeout_s: float
     enabled: bool
