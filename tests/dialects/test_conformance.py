@@ -65,9 +65,9 @@ CARD = ModelCard(
 )
 MODEL = ModelView(CARD, ("openai",), 3, NOW_MS // 1000)
 JOBS = [
-    JobView("job_1", JobState.SUCCEEDED, REQUEST, NOW_MS, result=RESULT),
-    JobView("job_2", JobState.FAILED, REQUEST, NOW_MS, error=errors.Failed("the provider failed")),
-    *(JobView("job_3", state, REQUEST, NOW_MS, progress=10) for state in JobState if not state.terminal),
+    JobView("job_1", "studio", JobState.SUCCEEDED, REQUEST, NOW_MS, result=RESULT),
+    JobView("job_2", "studio", JobState.FAILED, REQUEST, NOW_MS, error=errors.Failed("the provider failed")),
+    *(JobView("job_3", "studio", state, REQUEST, NOW_MS, progress=10) for state in JobState if not state.terminal),
 ]
 ACCOUNTS = [
     Account(balance=None, available=None, spent=0, deposited=0),
@@ -75,6 +75,7 @@ ACCOUNTS = [
 ]
 VIEWS: dict[Verb, list[tuple[object, ...]]] = {
     Verb.JOB: [(job, Here()) for job in JOBS],
+    Verb.CANCEL: [(job, Here()) for job in JOBS],
     Verb.CATALOGUE: [([],), ([MODEL],)],
     Verb.MODEL: [(MODEL,)],
     Verb.ACCOUNT: [(account,) for account in ACCOUNTS],

@@ -56,6 +56,7 @@ class JobView(msgspec.Struct, frozen=True):
     """A job as its owner may see it. `progress` 0 to 100, where known."""
 
     id: str
+    project_id: str
     state: JobState
     request: ImageRequest
     created_ms: int

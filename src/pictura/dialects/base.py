@@ -54,6 +54,7 @@ class Verb(Enum):
     """What the house does for a route, and what it hands to the route's `answer` method."""
 
     DRAW = "draw"  # decode, submit, wait; answered by Dialect.picture / Dialect.event
+    CANCEL = "cancel"  # the same, after its vendor was asked to stop
     JOB = "job"  # JobView of the job named by place["id"], and the Hands for its pictures
     CATALOGUE = "catalogue"  # list[ModelView], in catalogue order
     MODEL = "model"  # ModelView of the model named by place["id"]; UnknownModel where there is none
@@ -76,11 +77,14 @@ class Route(msgspec.Struct, frozen=True):
     own: bool = False
 
 
-def drawing(path: str, *, edit: bool = False, own: bool = False) -> tuple[Route, Route]:
-    """The routes of a place where pictures are asked for: asking, and, with `?async=true`, asking how it stands."""
+def drawing(path: str, *, edit: bool = False, own: bool = False) -> tuple[Route, ...]:
+    """The routes of a place where pictures are asked for: asking, and, with `?async=true`, asking how it stands and
+    taking it back.
+    """
     return (
         Route("POST", path, Verb.DRAW, edit=edit, own=own),
         Route("GET", path + "/{id}", Verb.JOB, _task, own=own),
+        Route("DELETE", path + "/{id}", Verb.CANCEL, _task, own=own),
     )
 
 

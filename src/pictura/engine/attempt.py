@@ -94,6 +94,13 @@ class Caller:
             outcome = await _checked(provider, outcome, via)
         return outcome
 
+    async def stop(self, candidate: Candidate, task: Pending) -> bool:
+        """Ask the vendor to stop a task. False: it knows no such thing."""
+        if not isinstance(candidate.provider, CancellingProvider):
+            return False
+        await _stop(candidate.provider, task, self.channel(candidate.record))
+        return True
+
     def channel(self, record: ChannelRecord) -> Channel:
         return Channel(
             name=record.name,
@@ -144,7 +151,7 @@ def _stumbled(provider: Provider) -> Lost:
 
 
 async def _stop(provider: Provider, task: Pending, via: Channel) -> None:
-    """Best effort: whether the vendor stops or not, the job's time is up."""
+    """Best effort: whether the vendor stops or not is seen when it is asked about the task."""
     if isinstance(provider, CancellingProvider):
         with suppress(Exception):
             await provider.cancel(task, via)

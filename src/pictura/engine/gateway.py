@@ -171,6 +171,7 @@ class Gateway:
             raise UnknownJob(f"there is no job {job_id[:60]!r} of yours")
         return JobView(
             id=job.id,
+            project_id=job.project_id,
             state=job.state,
             request=job.request,
             created_ms=job.created_ms,
@@ -195,10 +196,12 @@ class Gateway:
         return True
 
     async def cancel(self, job_id: str, project_id: str) -> bool:
-        """The client wants it stopped. False: too late."""
+        """The client wants it stopped. False: too late, and its vendor cannot stop it either."""
         self.get(job_id, project_id)
         handle = self._running.get(job_id)
-        return handle is not None and self._stop(handle)
+        if handle is None or handle.run is None:
+            return False
+        return self._stop(handle) or await handle.run.cancel()
 
     async def drain(self, seconds: float) -> None:
         """Wait for what is in flight, `seconds` at the most."""
@@ -276,7 +279,7 @@ class Gateway:
         errors = [part for part in parts if isinstance(part, PicturaError)]
         if not came:
             error = worst(errors)
-            await self._end(run, self._end_state(errors), error)
+            await self._end(run, JobState.CANCELLED if run.cancelled else self._end_state(errors), error)
             raise error
         result, cost = _assembled(run.job, plan, came, errors)
         kept = _forgotten_result(result) if _is_ephemeral(plan.request) else result

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 import msgspec
 
-from pictura.core.errors import HouseError, Lost, Malformed, PicturaError, Refused
+from pictura.core.errors import HouseError, Lost, Malformed, NotSent, PicturaError, Refused
 from pictura.core.model import Anything, ModelCard
 from pictura.core.price import Order, Usage, bill
 from pictura.core.result import Delivered
@@ -74,6 +74,8 @@ class Run:
         self.sent = resumed
         #: Its end is in the database.
         self.over = False
+        #: The client wants no more of it: nobody else is asked.
+        self.cancelled = False
         #: Pictures that are not stored, by key; whoever answers the client closes them.
         self.held: dict[str, Spool] = {}
         self.ended: list[tuple[int, PicturaError | None]] = []
@@ -83,6 +85,8 @@ class Run:
         self._on_preview = on_preview
         self._resumed = resumed
         self._attempts = {attempt.part: attempt for attempt in attempts}
+        #: Tasks that vendors work at, by the attempt's number.
+        self._tasks: dict[int, tuple[Candidate, Pending]] = {}
         self._number = max(attempt.number for attempt in attempts)
 
     async def parts(self) -> list[Finished | PicturaError]:
@@ -90,6 +94,12 @@ class Run:
         if len(self._attempts) == 1:
             return [await self._part(attempt) for attempt in self._attempts.values()]
         return list(await asyncio.gather(*(self._part(attempt) for attempt in self._attempts.values())))
+
+    async def cancel(self) -> bool:
+        """Ask the vendors to stop. False: nobody can; it goes on."""
+        stopped = [await self._tools.caller.stop(*task) for task in list(self._tasks.values())]
+        self.cancelled = self.cancelled or any(stopped)
+        return self.cancelled
 
     async def _part(self, attempt: Attempt) -> Finished | PicturaError:
         try:
@@ -107,7 +117,7 @@ class Run:
                 if isinstance(error, Lost) and self._may_repeat(candidate, error):
                     return await self._repeat(candidate, attempt, error)
                 # Nobody else is asked, unless it is certain that nobody was billed.
-                if not error.safe_elsewhere or position + 1 == len(candidates):
+                if not error.safe_elsewhere or self.cancelled or position + 1 == len(candidates):
                     raise
                 attempt = await self._begin(attempt, candidates[position + 1])
         raise HouseError("a job was run without a channel")
@@ -155,6 +165,7 @@ class Run:
 
     async def _try(self, candidate: Candidate, attempt: Attempt) -> Finished:
         async def save(pending: Pending) -> None:
+            self._tasks[attempt.number] = (candidate, pending)
             text = msgspec.json.encode(pending).decode()
             try:
                 await self._tools.database.write(lambda tx: jobs.save_pending(tx, self.job, attempt.number, text))
@@ -168,6 +179,8 @@ class Run:
             return await self._delivered(candidate, attempt, done)
 
     def _sending(self) -> None:
+        if self.cancelled:
+            raise NotSent("this request was cancelled")
         self.sent = True
 
     @contextmanager
@@ -184,6 +197,8 @@ class Run:
             bug.possibly_billed = True
             self.ended.append((attempt.number, bug))
             raise bug from error
+        finally:
+            self._tasks.pop(attempt.number, None)
 
     async def _resume(self, attempt: Attempt) -> Finished:
         """A part that another worker began: its task is asked about, its stored pictures are found, or it is lost."""
@@ -207,6 +222,7 @@ class Run:
         raise lost
 
     async def _follow(self, candidate: Candidate, attempt: Attempt, pending: Pending) -> Finished:
+        self._tasks[attempt.number] = (candidate, pending)
         with self._noted(attempt):
             done = await self._tools.caller.follow(candidate, pending)
             return await self._delivered(candidate, attempt, done)

@@ -22,6 +22,7 @@ gets, once the request is found valid:
     [fault:long 5]                        a task that takes five seconds
     [fault:failed]                        a task that is accepted, then fails
     [fault:expired]                       a picture whose URL is dead
+    [once:500]                            any fault, for the first call with this prompt alone
 
 `[refuse]` gets the vendor's refusal by its safety system, and `[refuse late]` a task that is accepted, then refused.
 """
@@ -63,7 +64,9 @@ SECRET = "sandbox"
 #: Pictures that stay to be fetched by URL, so that a busy sandbox does not fill the disk.
 SHELF_PLACES = 200
 
-_FAULT = re.compile(r"\[fault:(\w+)(?: (\d{1,4}(?:\.\d{1,3})?))?\]")
+_FAULT = re.compile(r"\[(fault|once):(\w+)(?: (\d{1,4}(?:\.\d{1,3})?))?\]")
+#: Prompts whose first call has gone wrong already.
+MET_PROMPTS = 1000
 _BAD_GATEWAY = "<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>"
 
 
@@ -298,6 +301,7 @@ class Simulator(ABC):
 
     def __init__(self, studio: Studio) -> None:
         self.studio = studio
+        self._met: OrderedDict[str, None] = OrderedDict()
 
     @abstractmethod
     def routes(self) -> Iterable[web.RouteDef]:
@@ -309,7 +313,10 @@ class Simulator(ABC):
 
     async def misbehave(self, visit: Visit, prompt: str) -> web.StreamResponse | None:
         """The trouble that the prompt asks for; None where there is to be an answer, perhaps after a while."""
-        for fault, argument in _FAULT.findall(prompt):
+        first = self._meet(prompt)
+        for when, fault, argument in _FAULT.findall(prompt):
+            if when == "once" and not first:
+                continue
             if fault == "slow":
                 await self.studio.pause(float(argument or 1))
             elif fault in ("401", "402", "429", "500"):
@@ -324,6 +331,15 @@ class Simulator(ABC):
                 await self.studio.pause()
                 return visit.reset()
         return None
+
+    def _meet(self, prompt: str) -> bool:
+        """Is this the first call with this prompt?"""
+        if prompt in self._met:
+            return False
+        self._met[prompt] = None
+        while len(self._met) > MET_PROMPTS:
+            self._met.popitem(last=False)
+        return True
 
     def hosted(self, picture: Spool, prompt: str) -> str:
         """A URL of a finished picture; a dead one where the prompt asks for that."""

@@ -98,7 +98,10 @@ class Speaker:
             with self._house.guard.admit(key):
                 await Drawing(self._house, visit, found, call, key).go(incoming, receive, send)
             return
-        if found.route.verb is Verb.JOB:
+        if found.route.verb is Verb.CANCEL:
+            view = self._views.job(call, key)
+            await self._house.gateway.cancel(view.id, view.project_id)
+        if found.route.verb in (Verb.JOB, Verb.CANCEL):
             reply, call = self._job(visit, found, call, key)
         else:
             reply = answer(found.route, found.dialect, call, *await self._views.of(found.route.verb, call, key))
@@ -158,7 +161,8 @@ class Drawing:
             raise
         handle = await self._submit(request, body)
         self._note_job(handle)
-        view = JobView(handle.job.id, JobState.QUEUED, request, handle.job.created_ms, sandbox=handle.job.sandbox)
+        job = handle.job
+        view = JobView(job.id, job.project_id, JobState.QUEUED, request, job.created_ms, sandbox=job.sandbox)
         handle.leave()
         reply = self._dialect.task(self._call, view, Handed(self._house, self._visit))
         await send_reply(send, reply, _headers(self._call))
