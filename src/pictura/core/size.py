@@ -36,6 +36,10 @@ TIER_EDGE = {
 }
 
 
+#: How far (as the logarithm of a ratio) pixels may be from an aspect that vendors call them by.
+_SAME_SHAPE = 0.02
+
+
 class Size(msgspec.Struct, frozen=True, omit_defaults=True):
     """What was asked: pixels, or aspect and/or tier, or nothing (auto). Zero and "" mean: not said."""
 
@@ -228,7 +232,7 @@ def _is_tier(found: Size, tier: str) -> bool:
 def _preset(shape: Fraction, wanted: int, presets: tuple[str, ...]) -> Size | None:
     """A size the vendor itself recommends for this aspect, where one lies near the area asked for."""
     choices = [parse(preset) for preset in presets if preset != "auto"]
-    near = [c for c in choices if abs(math.log(float(ratio(c) or 1) / float(shape))) < 0.02]
+    near = [c for c in choices if abs(math.log(float(ratio(c) or 1) / float(shape))) < _SAME_SHAPE]
     near = [c for c in near if 0.6 < c.pixels / wanted < 1.5]
     return min(near, key=lambda c: abs(c.pixels - wanted), default=None)
 
@@ -273,8 +277,14 @@ def _listed(asked: Size, sizes: ListedPixels) -> Size | None:
     choices = [parse(value) for value in sizes.values]
     if asked.width:
         return asked if asked in choices else None
-    same = [c for c in choices if (not asked.aspect or ratio(c) == ratio(asked)) and _tier_near(c, asked.tier)]
+    same = [c for c in choices if _goes_by(c, asked.aspect) and _tier_near(c, asked.tier)]
     return min(same, key=lambda c: distance(asked, c), default=None)
+
+
+def _goes_by(choice: Size, aspect: str) -> bool:
+    """May this be called by that aspect? 1664x928 is a vendor's 16:9."""
+    wanted = ratio(Size(aspect=aspect)) if aspect else None
+    return wanted is None or abs(math.log(float(ratio(choice) or 1) / float(wanted))) < _SAME_SHAPE
 
 
 def _tier_near(choice: Size, tier: str) -> bool:

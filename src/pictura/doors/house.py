@@ -231,11 +231,9 @@ def _channels(
     book = ChannelBook(database, vault)
     named = {channel.provider for channel in settings.channel}
     for name, provider in providers.items():
-        found = {secret: environment.variables.get(variable, "") for secret, variable in provider.env.items()}
+        found = _secrets(provider.env, environment)
         if found and all(found.values()) and provider.live and name not in named:
-            more = {
-                secret: environment.variables.get(variable, "") for secret, variable in provider.optional_env.items()
-            }
+            more = _secrets(provider.optional_env, environment)
             found.update({secret: value for secret, value in more.items() if value})
             book.add(
                 ChannelRecord(name=name, provider=name, base_url=provider.base_url, secrets=found, origin="environment")
@@ -249,6 +247,14 @@ def _channels(
         book.add(from_settings(channel, speaker.base_url, environment.variables, "file"))
     book.load({name: provider.base_url for name, provider in providers.items()})
     return book
+
+
+def _secrets(wanted: Mapping[str, str], environment: Environment) -> dict[str, str]:
+    """By secret what the environment has for it, "" where it has nothing."""
+    found = environment.variables
+    return {
+        secret: next((found[name] for name in names.split() if found.get(name)), "") for secret, names in wanted.items()
+    }
 
 
 def _sandbox_channel(name: str, provider: Provider, address: str, key: str) -> ChannelRecord:

@@ -9,7 +9,7 @@ from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 
 import msgspec
 
-from pictura.core.errors import HouseError, Lost, NotSent, PicturaError, Rejected
+from pictura.core.errors import Failed, HouseError, Lost, NotSent, PicturaError, Rejected
 from pictura.engine.health import Health
 from pictura.engine.plan import Candidate
 from pictura.infra.http import Client, Timeouts
@@ -134,7 +134,9 @@ class Caller:
 async def _checked(provider: TaskProvider, task: Pending, via: Channel) -> Done | Pending:
     try:
         return await provider.check(task, via)
-    except PASSING as error:
+    except (*PASSING, Failed) as error:
+        if isinstance(error, Failed) and (error.upstream_status or 0) < 500:
+            raise  # the task's own end, told in an answer that is well
         if error.config:
             # No longer a no before work began: the task was accepted, and asking another channel would pay twice.
             raise Lost(error.message, upstream_status=error.upstream_status, config=True) from error

@@ -176,7 +176,8 @@ class Provider(ABC):
     name: ClassVar[str]
     #: Where its API lives when a channel does not say otherwise.
     base_url: ClassVar[str] = ""
-    #: Secret by secret, the environment variable under which the vendor's own SDK looks for it.
+    #: Secret by secret, the environment variable under which the vendor's own SDK looks for it; of several, with spaces
+    #: between them, the first that is set.
     env: ClassVar[Mapping[str, str]] = {}
     #: More of the kind that may be missing (`sub_app_id`, `organization`). They are in `Channel.secrets` too.
     optional_env: ClassVar[Mapping[str, str]] = {}

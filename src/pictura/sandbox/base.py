@@ -267,7 +267,7 @@ class Visit:
         return response
 
     async def stream(self, events: AsyncIterator[tuple[str, object]]) -> web.StreamResponse:
-        """Answer with server-sent events, each a name and what becomes its JSON.
+        """Answer with server-sent events, each a name ("" for none) and what becomes its JSON.
 
         The answer begins with the first event: what is raised before it can still become an error.
         """
@@ -275,7 +275,7 @@ class Visit:
         async for name, document in events:
             if not response.prepared:
                 await response.prepare(self.request)
-            await response.write(f"event: {name}\ndata: ".encode())
+            await response.write((f"event: {name}\n" if name else "").encode() + b"data: ")
             async for chunk in json_payload(document).chunks():
                 await response.write(chunk)
             await response.write(b"\n\n")
