@@ -35,8 +35,8 @@ def test_it_says_who_it_is(provider: type[Provider]) -> None:
     assert provider.sandbox_path == "" or provider.sandbox_path.startswith("/")
     if provider.base_url:
         parse_url(provider.base_url)
-    for secret, variable in provider.env.items():
-        assert re.fullmatch(r"[a-z_]+", secret) and re.fullmatch(r"[A-Z_0-9]+", variable)
+    for secret, variables in {**provider.env, **provider.optional_env}.items():
+        assert re.fullmatch(r"[a-z_]+", secret) and re.fullmatch(r"[A-Z_0-9]+( [A-Z_0-9]+)*", variables)
 
 
 @providers

@@ -3,18 +3,18 @@ from __future__ import annotations
 import base64
 from collections.abc import Awaitable, Callable
 
+import msgspec
 import pytest
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from pictura.core.errors import BadRequest, Failed, Lost, Malformed, PicturaError, Refused, Rejected, Throttled
 from pictura.core.media import sniff
-from pictura.core.size import Size, parse
+from pictura.core.size import Shapes, Size, parse
 from pictura.infra.spool import Spool
 from pictura.providers import test
 from pictura.providers.base import Ask, AskPicture, Channel
-from pictura.providers.gemini import Gemini
-from pictura.providers.plain import SANDBOX_PATH
+from pictura.providers.plain import SANDBOX_PATH, PlainProvider
 
 KEY = "sk-test-0123456789"
 PICTURE = bytes(range(256)) * 40
@@ -88,9 +88,9 @@ async def test_the_whole_request(serve: Serve, ask: Make, picture: Callable[...,
 
 async def test_aspect_and_tier_stay_words(serve: Serve, ask: Make) -> None:
     asked: list[tuple[str, str, dict[str, object]]] = []
-    card = Gemini.MODELS[0]
+    card = msgspec.structs.replace(CARD, sizes=Shapes(aspects=("16:9",), tiers=("2K",)))
     said = ask(card, size=Size(aspect="16:9", tier="2K"), params={"seed": -1})
-    await Gemini().start(said, await serve(notes(asked)))
+    await PlainProvider().start(said, await serve(notes(asked)))
     body = asked[0][2]
     assert (body["size"], body["aspect"], body["tier"], body["seed"]) == ("", "16:9", "2K", None)
 

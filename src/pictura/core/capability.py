@@ -20,6 +20,7 @@ def check(request: ImageRequest, card: ModelCard) -> list[BadRequest]:
         *_mask(request, card),
         *_count(request, card),
         *_options(request.params, card),
+        *_needed(request, card),
         *_output(request, card),
     ]
 
@@ -81,6 +82,8 @@ def _pictures(request: ImageRequest, card: ModelCard) -> Iterator[BadRequest]:
         yield BadRequest(f"{count} pictures were sent; {card.id} takes at most {card.inputs.count}", param="image")
     elif not count and (card.inputs.required or "generate" not in card.modes):
         yield BadRequest(f"image is required: {card.id} works on a picture", param="image")
+    elif card.inputs.required and count < card.inputs.least:
+        yield BadRequest(f"{card.id} needs {card.inputs.least} pictures, not {count}", param="image")
 
 
 def _mask(request: ImageRequest, card: ModelCard) -> Iterator[BadRequest]:
@@ -110,6 +113,13 @@ def _options(params: Mapping[str, object], card: ModelCard) -> Iterator[BadReque
             yield Unsupported(
                 f"{name} {_shown(value)} is not allowed; allowed: {words}", param=name, allowed=allowed(descriptor)
             )
+
+
+def _needed(request: ImageRequest, card: ModelCard) -> Iterator[BadRequest]:
+    said = {*request.params, *(("mask",) if request.mask else ())}
+    for group in card.required:
+        if not said.intersection(group):
+            yield BadRequest(f"{' or '.join(group)} is required: {card.id} cannot do without", param=group[0])
 
 
 def _output(request: ImageRequest, card: ModelCard) -> Iterator[BadRequest]:

@@ -59,12 +59,16 @@ class Prompt(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Inputs(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Pictures a model takes: how many, of which formats, bytes each; `square` and no other. `count` 0: none."""
+    """Pictures a model takes: how many, of which formats, bytes each; `square` and no other. `count` 0: none.
+
+    Where they are `required`, `least` says how many.
+    """
 
     count: int = 0
     formats: tuple[str, ...] = ("png", "jpeg", "webp")
     max_bytes: int = 25_000_000
     required: bool = False
+    least: int = 1
     square: bool = False
 
 
@@ -93,6 +97,7 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     `group_most`: pictures of one call with `sequential_image_generation` "auto", inputs counted; 0: knows no groups.
     `outputs`: formats the vendor can be asked for, its default first; other formats are transcoded by the house.
     `params`: typed descriptors by the canonical field's name; vendor options are listed like any other.
+    `required`: of each of these groups of options (or `mask`) one must be said.
     `previews`: partial pictures while it draws.
     """
 
@@ -116,6 +121,7 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     transparent: bool = False
     previews: bool = False
     params: Mapping[str, Descriptor] = {}
+    required: tuple[tuple[str, ...], ...] = ()
     price: Price | None = None
     price_source: Source | None = None
     source: Source

@@ -1,30 +1,69 @@
-"""Black Forest Labs' FLUX, https://api.bfl.ai.
+"""Black Forest Labs' FLUX, https://docs.bfl.ai (in Europe https://api.eu.bfl.ai, in the USA https://api.us.bfl.ai).
 
-`released` is that of ImageRouter's registry (2026-02) where it has the model. Prices are bfl.ai's as litellm and BFL's
-own skill page tell them; the vendor says in its answer what a picture did cost.
+Wire facts: api.bfl.ai/openapi.json and BFL's pages on errors and on polling (2026-05 to 2026-10, read in copies;
+confidence: official specification) unless said otherwise.
+
+    POST /v1/{model}   x-key: <key>   JSON
+    → {"id", "polling_url", "cost"?, "input_mp"?, "output_mp"?}    cost in credits of $0.01
+    GET  the polling_url, which lies at some region's host
+    → {"id", "status", "result": {"sample": <URL, for 10 minutes>, "prompt", "seed", …} | null, "details", "progress"}
+    → 4xx, 5xx {"detail": text | [{"loc": ["body", field], "msg", "type"}]}
+
+`status`: Pending, Reasoning and Generating go on; Ready; Request Moderated and Content Moderated, neither of which is
+charged (BFL's help page, 2026-06-12); Error; Task not found. A task that failed may come with HTTP 422 or 503.
+There is no cancel, no idempotency key and one picture a call.
+
+`released` on the cards is that of ImageRouter's registry (2026-02) where it has the model.
 """
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar
+from urllib.parse import quote
 
 from msgspec.structs import replace
 
-from pictura.core.model import Descriptor, Flag, Inputs, Mask, ModelCard, Source, Span
+from pictura.core.capability import neutral
+from pictura.core.errors import BadRequest, Failed, Lost, Malformed, PicturaError, Refused
+from pictura.core.model import Descriptor, Flag, Inputs, Mask, ModelCard, Prompt, Source, Span
 from pictura.core.money import usd
+from pictura.core.picture import Bytes, Inline
 from pictura.core.price import PerMegapixel, PerPicture
-from pictura.core.size import FreePixels, OwnSize, Shapes
-from pictura.providers.plain import PlainProvider
+from pictura.core.size import FreePixels, OwnSize, Shapes, Size
+from pictura.infra.dial import BadUrl, parse_url
+from pictura.infra.http import Answer
+from pictura.infra.payload import json_payload
+from pictura.infra.vips import vips
+from pictura.providers.answers import items, mapping, picture, said
+from pictura.providers.base import (
+    Ask,
+    AskPicture,
+    Channel,
+    Done,
+    Pending,
+    TaskProvider,
+    error_from,
+    retry_after,
+    unreadable,
+)
 
-_CODE = Source("BFL's docs (excerpt); ComfyUI's bfl nodes; @ai-sdk/black-forest-labs", "2026-11-20", "third-party code")
-_PAGE = Source("BFL's docs page of flux-2-pro; ComfyUI's bfl nodes", "2026-11-20", "official page")
-_PRICES = Source("litellm 1.109.1; BFL's skill page", "2026", "third party")
+_SPEC = Source("api.bfl.ai/openapi.json (copies); ComfyUI's bfl nodes", "2026-10-04", "official specification")
+_SPEC_3 = Source("api.bfl.ai/openapi.json as generated into SDKs; BFL's pages on FLUX 3", "2026-10-08", "third party")
+_PRICES = Source("docs.bfl.ai/quick_start/pricing; BFL's skill page", "2026", "official page")
 
 _FORMATS = ("png", "jpeg", "webp")
-_OPTIONS: dict[str, Descriptor] = {"seed": Span(0, 2**32 - 1), "safety_tolerance": Span(0, 6, default=2)}
-_OPTIONS_2: dict[str, Descriptor] = {"seed": Span(0, 2**32 - 1), "safety_tolerance": Span(0, 5, default=2)}
-_UPSAMPLING: dict[str, Descriptor] = {"prompt_upsampling": Flag()}
-_STEERED: dict[str, Descriptor] = {"steps": Span(15, 50), "guidance_scale": Span(1.5, 100, whole=False)}
+_SEED: dict[str, Descriptor] = {"seed": Span(0, 2**32 - 1)}
+_OPTIONS: dict[str, Descriptor] = {**_SEED, "safety_tolerance": Span(0, 6, default=2)}
+_OPTIONS_2: dict[str, Descriptor] = {**_SEED, "safety_tolerance": Span(0, 5, default=2)}
+_UPSAMPLING: dict[str, Descriptor] = {"prompt_upsampling": Flag(False)}
+_STEERED: dict[str, Descriptor] = {
+    "steps": Span(15, 50, default=50),
+    "guidance_scale": Span(1.5, 100, whole=False, default=60),
+}
+# Any aspect from 21:9 to 9:21 is taken; these are the usual ones.
+_RATIOS = ("21:9", "2:1", "16:9", "3:2", "4:3", "5:4", "1:1", "4:5", "3:4", "2:3", "9:16", "1:2", "9:21")
 
 _PRO_1_1 = ModelCard(
     id="flux-pro-1.1",
@@ -32,11 +71,11 @@ _PRO_1_1 = ModelCard(
     released_known=True,
     sizes=FreePixels(step=32, min_edge=256, max_edge=1440, default="1024x768"),
     inputs=Inputs(count=1, formats=_FORMATS, max_bytes=20_000_000),
-    outputs=("jpeg", "png"),
+    outputs=("jpeg", "png", "webp"),
     params={**_OPTIONS, **_UPSAMPLING},
     price=PerPicture(usd("0.04")),
     price_source=_PRICES,
-    source=_CODE,
+    source=_SPEC,
     notes="The input is an example to go by, not a picture to edit.",
 )
 _KONTEXT_PRO = replace(
@@ -45,64 +84,77 @@ _KONTEXT_PRO = replace(
     aliases=("flux-1-kontext-pro", "black-forest-labs/flux-kontext-pro"),
     released="2025-05-29",
     modes=("generate", "edit"),
-    sizes=Shapes(aspects=("21:9", "16:9", "4:3", "3:2", "1:1", "2:3", "3:4", "9:16", "9:21")),
+    sizes=Shapes(aspects=_RATIOS),
     inputs=Inputs(count=4, formats=_FORMATS, max_bytes=20_000_000),
-    notes="About one megapixel. BFL's page also names 3:7 to 7:3. With an input safety_tolerance goes up to 2.",
+    outputs=("png", "jpeg", "webp"),
+    notes="About one megapixel; an edit keeps its input's shape. More than one input is experimental.",
 )
 _FILL = replace(
     _PRO_1_1,
     id="flux-pro-1.0-fill",
-    released=_CODE.date,
+    released=_SPEC.date,
     released_known=False,
     modes=("inpaint",),
+    prompt=Prompt("optional"),
     sizes=OwnSize(),
-    inputs=Inputs(count=1, formats=_FORMATS, max_bytes=20_000_000, required=True),
+    inputs=replace(_PRO_1_1.inputs, required=True),
     mask=Mask(max_bytes=20_000_000),
     params={**_OPTIONS, **_UPSAMPLING, **_STEERED},
     price=PerPicture(usd("0.05")),
-    notes="The picture's own alpha serves where there is no mask. The wire's masks are white where it paints.",
+    notes="The picture's own alpha serves where there is no mask.",
 )
-# An input counts like a further megapixel: assumed, because the answer bills `input_mp` and no page says how.
+# Input megapixels are billed like further ones of the output, by BFL's skill page.
 _FLUX_2_PRO = replace(
     _PRO_1_1,
     id="flux-2-pro",
     aliases=("FLUX.2-pro", "black-forest-labs/flux-2-pro"),
     released="2025-11-25",
     modes=("generate", "edit"),
-    sizes=FreePixels(step=16, min_edge=64, max_pixels=4_194_304, default="1024x768"),
+    sizes=FreePixels(step=16, min_edge=64, max_pixels=4_194_304, default="1024x1024"),
     inputs=Inputs(count=8, formats=_FORMATS, max_bytes=20_000_000),
-    params=_OPTIONS_2,
+    params={**_OPTIONS_2, "disable_pup": Flag(False)},
     price=PerMegapixel(usd("0.03"), usd("0.015"), usd("0.015")),
-    source=_PAGE,
-    notes="Without a size it takes that of the input. ComfyUI says multiples of 32, @ai-sdk up to ten inputs.",
+    notes=(
+        "Without a size it takes that of the input. Inputs and output share nine megapixels. It rewrites the prompt "
+        "unless disable_pup is true. Other steps than 16 pixels are rounded by BFL itself."
+    ),
 )
 
 
-class BlackForestLabs(PlainProvider):
-    """Black Forest Labs, https://docs.bfl.ai. Drawn in the sandbox; its own wire is not spoken yet."""
+class BlackForestLabs(TaskProvider):
+    """Black Forest Labs, https://docs.bfl.ai. Answers by task id."""
 
     name = "bfl"
-    live = False
     base_url = "https://api.bfl.ai"
     env: ClassVar = {"api_key": "BFL_API_KEY"}
+    sandbox_path = "/bfl"
     MODELS = (
         _PRO_1_1,
         replace(
             _PRO_1_1,
             id="flux-pro-1.1-ultra",
             released="2024-11-06",
-            sizes=replace(_KONTEXT_PRO.sizes, default_aspect="16:9"),
-            params={**_OPTIONS, "raw": Flag(), "image_prompt_strength": Span(0, 1, whole=False)},
+            sizes=Shapes(aspects=_RATIOS, default_aspect="16:9"),
+            params={
+                **_PRO_1_1.params,
+                "raw": Flag(False),
+                "image_prompt_strength": Span(0, 1, whole=False, default=0.1),
+            },
             price=PerPicture(usd("0.06")),
-            notes=f"{_PRO_1_1.notes} Any aspect from 21:9 to 9:21; listed are the usual ones.",
+            notes=f"{_PRO_1_1.notes} About four megapixels.",
         ),
         replace(
             _PRO_1_1,
             id="flux-dev",
             aliases=("flux-1",),
             released="2024-08-01",
-            params={**_OPTIONS, "steps": Span(1, 50), "guidance_scale": Span(1.5, 5, whole=False)},
+            params={
+                **_PRO_1_1.params,
+                "steps": Span(1, 50, default=28),
+                "guidance_scale": Span(1.5, 5, whole=False, default=3),
+            },
             price=PerPicture(usd("0.025")),
+            price_source=Source("litellm 1.109.1", "2026", "third party"),
             notes="`flux-1` is QuickRouter's word; BFL has no such model, and this is FLUX.1 in its plainest form.",
         ),
         _KONTEXT_PRO,
@@ -111,7 +163,7 @@ class BlackForestLabs(PlainProvider):
             id="flux-kontext-max",
             aliases=(),
             price=PerPicture(usd("0.08")),
-            notes=f"{_KONTEXT_PRO.notes} Six tasks at once.",
+            notes=f"{_KONTEXT_PRO.notes} Six tasks at once, where the other models take 24.",
         ),
         _FILL,
         replace(
@@ -119,12 +171,29 @@ class BlackForestLabs(PlainProvider):
             id="flux-pro-1.0-expand",
             modes=("edit",),
             mask=None,
-            params={
-                **_OPTIONS,
-                **_STEERED,
-                **{side: Span(0, 2048) for side in ("top", "bottom", "left", "right")},
-            },
+            params={**_FILL.params, **{side: Span(0, 2048) for side in ("top", "bottom", "left", "right")}},
+            price_source=Source("nobody publishes it; that of flux-pro-1.0-fill", "2026", "assumed"),
             notes="Paints so many pixels beyond each side of the input.",
+        ),
+        replace(
+            _FLUX_2_PRO,
+            id="flux-3-image",
+            aliases=("black-forest-labs/flux-3-image",),
+            released="2026-10-01",
+            sizes=Shapes(
+                aspects=(*_RATIOS, "7:5", "5:7"), tiers=("1k", "2k", "4k"), default_aspect="auto", default_tier="1k"
+            ),
+            inputs=Inputs(count=10, formats=_FORMATS, max_bytes=20_000_000),
+            outputs=("jpeg",),
+            params={"safety_tolerance": Span(0, 4, default=2), "grounding": Flag(True)},
+            price=None,
+            price_source=None,
+            source=_SPEC_3,
+            notes=(
+                "BFL tells in its answers what a picture did cost; resellers write $0.048 at 1k (2026-10). It takes no "
+                "seed, rewrites the prompt, and looks things up unless grounding is false. Inputs have 256 pixels a "
+                "side and 16 megapixels at most. Its format cannot be chosen; that it is jpeg is assumed."
+            ),
         ),
         _FLUX_2_PRO,
         replace(
@@ -133,16 +202,20 @@ class BlackForestLabs(PlainProvider):
             aliases=(),
             released="2025-12-16",
             price=PerMegapixel(usd("0.07"), usd("0.03"), usd("0.03")),
-            source=_CODE,
-            notes=f"{_FLUX_2_PRO.notes} Looks things up on the web.",
+            notes=f"{_FLUX_2_PRO.notes} It looks things up on the web.",
         ),
         replace(
             _FLUX_2_PRO,
             id="flux-2-flex",
             aliases=(),
-            params={**_OPTIONS_2, "steps": Span(1, 50), "guidance_scale": Span(1.5, 10, whole=False)},
+            params={
+                **_OPTIONS_2,
+                "prompt_upsampling": Flag(True),
+                "steps": Span(1, 50, default=50),
+                "guidance_scale": Span(1.5, 10, whole=False, default=5),
+            },
             price=PerMegapixel(usd("0.05"), usd("0.05"), usd("0.05")),
-            source=_CODE,
+            notes="Without a size it takes that of the input.",
         ),
         *(
             replace(
@@ -150,9 +223,9 @@ class BlackForestLabs(PlainProvider):
                 id=model,
                 aliases=(),
                 released="2026-01-23",
-                inputs=Inputs(count=4, formats=_FORMATS, max_bytes=20_000_000),
+                inputs=replace(_FLUX_2_PRO.inputs, count=4),
+                params=_OPTIONS_2,
                 price=PerMegapixel(usd(first), usd(further), usd(further)),
-                source=_CODE,
                 notes="Without a size it takes that of the input.",
             )
             for model, first, further in (
@@ -161,3 +234,202 @@ class BlackForestLabs(PlainProvider):
             )
         ),
     )
+
+    async def start(self, ask: Ask, via: Channel) -> Pending:
+        body = json_payload(await _body(ask))
+        answer = await via.send("POST", f"/v1/{ask.native}", headers=_key(via), body=body)
+        try:
+            document = _read(answer)
+        finally:
+            answer.close()
+        if not 200 <= answer.status < 300:
+            raise _error(document, answer, via)
+        id = document.get("id")
+        if not isinstance(id, str) or not id:
+            raise Malformed(f"{self.name} answered without a task id", upstream_status=answer.status)
+        cost = _cost(document.get("cost"))
+        state = {"poll": _polling(document.get("polling_url"), id, via)}
+        return Pending(
+            upstream_id=id, poll_after_s=POLL_S, state=state if cost is None else {**state, "cost": str(cost)}
+        )
+
+    async def check(self, task: Pending, via: Channel) -> Done | Pending:
+        answer = await via.send("GET", task.state["poll"], headers=_key(via))
+        try:
+            document = _read(answer)
+        finally:
+            answer.close()
+        status = document.get("status")
+        if status == "Ready":
+            return _done(mapping(document.get("result")), task.state.get("cost"))
+        if status in _REFUSALS:
+            raise Refused(_why(document, via), reason=str(status), by=self.name)
+        if status in _FAILURES:
+            raise Failed(_why(document, via), upstream_code=str(status))
+        if 200 <= answer.status < 300:
+            if isinstance(status, str):
+                return task
+            raise Lost(f"{self.name} answered without the status of its task", upstream_status=answer.status)
+        # The question failed. That the task did, only its own status says.
+        raise unreadable(answer)
+
+
+POLL_S = 1.0
+#: In micro-USD.
+CREDIT = usd("0.01")
+#: Beyond these a bill is a mistake.
+_MOST_CREDITS = 100_000
+
+_REFUSALS = frozenset({"Request Moderated", "Content Moderated"})
+_FAILURES = frozenset({"Error", "Failed", "Task not found"})
+
+#: Where a model has one picture, its field; the others number theirs, but for the one that lists them.
+_ONE_PICTURE = {
+    **dict.fromkeys(("flux-pro-1.1", "flux-pro-1.1-ultra", "flux-dev"), "image_prompt"),
+    **dict.fromkeys(("flux-pro-1.0-fill", "flux-pro-1.0-expand"), "image"),
+}
+_LISTED = {"flux-3-image": "images"}
+#: Options that go by another name.
+_NAMES = {"guidance_scale": "guidance"}
+
+
+def _key(via: Channel) -> Mapping[str, str]:
+    return {"x-key": via.secrets.get("api_key", "")}
+
+
+def _read(answer: Answer) -> Mapping[str, object]:
+    """The JSON object of an answer, an empty one where there is none."""
+    try:
+        return mapping(answer.json())
+    except Malformed:
+        return {}
+
+
+# -- what is sent --
+
+
+async def _body(ask: Ask) -> Mapping[str, object]:
+    options = {
+        _NAMES.get(name, name): value
+        for name, value in ask.params.items()
+        if name in ask.card.params and not neutral(value)
+    }
+    # A model with one format takes no word about it.
+    if ask.output_format and len(ask.card.outputs) > 1:
+        options["output_format"] = ask.output_format
+    if ask.mask is not None:
+        options["mask"] = Inline(await asyncio.to_thread(_white_where_edited, ask.mask))
+    return {"prompt": ask.prompt, **_size(ask.size), **options, **_pictures(ask)}
+
+
+def _size(size: Size) -> Mapping[str, object]:
+    if size.width:
+        return {"width": size.width, "height": size.height}
+    return {name: word for name, word in (("aspect_ratio", size.aspect), ("resolution", size.tier)) if word}
+
+
+def _pictures(ask: Ask) -> Mapping[str, object]:
+    """Bare base64, under the names that the model has for its inputs."""
+    inlines = [Inline(image.source) for image in ask.images]
+    if inlines and ask.card.id in _LISTED:
+        return {_LISTED[ask.card.id]: inlines}
+    first = _ONE_PICTURE.get(ask.card.id, "input_image")
+    return {first if number == 1 else f"{first}_{number}": inline for number, inline in enumerate(inlines, 1)}
+
+
+class _Held:
+    """Bytes in memory that can be read like a spool."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self.size = len(data)
+
+    def read(self, offset: int = 0, size: int = -1) -> bytes:
+        return self._data[offset:] if size < 0 else self._data[offset : offset + size]
+
+    def chunks(self, size: int = 128 * 1024) -> Iterator[bytes]:
+        for offset in range(0, self.size, size):
+            yield self.read(offset, size)
+
+
+def _white_where_edited(mask: AskPicture) -> Bytes:
+    """BFL's kind of mask: what is transparent becomes white. One without transparency is black and white already.
+
+    Keeps a processor busy: call it in a thread. Raises BadRequest for a mask that cannot be decoded.
+    """
+    try:
+        decoded = vips().Image.pngload_buffer(mask.source.read(), fail_on="error")
+        if not decoded.hasalpha():
+            return mask.source
+        alpha = decoded.colourspace("srgb")[3]
+        return _Held(alpha.invert().copy(interpretation="b-w").pngsave_buffer(keep="none"))
+    except vips().Error as error:
+        raise BadRequest("the mask is not a PNG that can be decoded; send it whole", param="mask") from error
+
+
+# -- what comes back --
+
+
+def _polling(url: object, id: str, via: Channel) -> str:
+    """Where to ask: a path below the channel's own address wherever it lies there, for that may move.
+
+    The key goes along, so no host is asked but that one and BFL's.
+    """
+    base = via.base_url.rstrip("/")
+    if isinstance(url, str) and url.startswith(f"{base}/"):
+        return url.removeprefix(base)
+    if isinstance(url, str) and _is_of_bfl(url):
+        return url
+    return f"/v1/get_result?id={quote(id, safe='')}"
+
+
+def _is_of_bfl(url: str) -> bool:
+    try:
+        found = parse_url(url)
+    except BadUrl:
+        return False
+    return found.scheme == "https" and str(found.host).endswith(".bfl.ai")
+
+
+def _done(result: Mapping[str, object], cost: str | None) -> Done:
+    raw = picture([result.get("sample")], ())
+    if raw is None:
+        raise Malformed("the provider's task is ready without a picture")
+    prompt, seed = result.get("prompt"), result.get("seed")
+    raw.revised_prompt = prompt if isinstance(prompt, str) else ""
+    raw.seed = seed if isinstance(seed, int) else None
+    return Done(pictures=(raw,), cost=None if cost is None else int(cost))
+
+
+def _cost(credits: object) -> int | None:
+    """Micro-USD; None where nothing is told, or what cannot be."""
+    if isinstance(credits, bool) or not isinstance(credits, int | float) or not 0 <= credits <= _MOST_CREDITS:
+        return None
+    return round(credits * CREDIT)
+
+
+def _why(document: Mapping[str, object], via: Channel) -> str:
+    """A task's own words about its end, after its status."""
+    details, result = mapping(document.get("details")), mapping(document.get("result"))
+    reasons = details.get("Moderation Reasons")
+    words = reasons if isinstance(reasons, list) else [details.get("error") or result.get("error")]
+    told = ", ".join(word for word in words if isinstance(word, str))
+    return said(": ".join(filter(None, (str(document["status"]), told))), via)
+
+
+def _error(document: Mapping[str, object], answer: Answer, via: Channel) -> PicturaError:
+    """By the status: BFL's errors have no codes."""
+    detail = document.get("detail")
+    if not isinstance(detail, str | list):
+        return unreadable(answer)
+    first = next(iter(items(detail)), {"msg": detail})
+    message = said(first.get("msg"), via)
+    if answer.status in (400, 422):
+        return BadRequest(message, param=_field(first.get("loc")))
+    return error_from(answer.status, message, retry_after_s=retry_after(answer))
+
+
+def _field(place: object) -> str | None:
+    """Of `["body", "width"]` the field."""
+    names: Sequence[object] = place if isinstance(place, list) else ()
+    return next((name for name in names if isinstance(name, str) and name != "body"), None)

@@ -1,48 +1,345 @@
-"""ComfyUI, http://127.0.0.1:8188: a model is a workflow."""
+"""ComfyUI, http://127.0.0.1:8188: what is sent is a workflow, a graph of nodes.
+
+Wire facts: source code of ComfyUI (`server.py`, `execution.py`, `nodes.py`; seen 2026-11-20, confidence: source code).
+
+    POST /upload/image   form: image, type, subfolder, overwrite → {"name", "subfolder", "type"}
+    POST /prompt         {"prompt": {node: {"class_type", "inputs"}}} → {"prompt_id", "number", "node_errors"}
+                         → 400 {"error": {"type", "message", "details"}, "node_errors": {node: {"errors": [{"type",
+                           "message", "details", "extra_info": {"input_name"}}], "class_type"}}}
+    GET  /history/{id}   {} until it has ended, then {id: {"outputs": {node: {"images": [{"filename", "subfolder",
+                         "type"}]}}, "status": {"status_str": "success" | "error", "messages": [[event, facts]]}}}
+    GET  /queue          {"queue_running": [[number, id, …]], "queue_pending": […]}
+    GET  /view           ?filename&subfolder&type → the file
+    POST /queue          {"delete": [id]}; POST /interrupt {"prompt_id"}: older versions stop whatever runs
+    GET  /models/checkpoints → [file name]
+
+Queue and history are in memory: a server that was started anew knows nothing of its tasks. Pictures go into its folder
+`temp`, and so do inputs: what lies there is gone with the next start.
+"""
 
 from __future__ import annotations
 
+import random
+import secrets
+from collections.abc import Mapping, Sequence
+from urllib.parse import urlencode
+
 from msgspec.structs import replace
 
-from pictura.core.model import Inputs, Mask, ModelCard, Prompt, Source, Span, Words
-from pictura.core.price import Free
-from pictura.core.size import FreePixels
-from pictura.providers.plain import PlainProvider
+from pictura.core.errors import BadRequest, Failed, Lost, Malformed, PicturaError, Rejected
+from pictura.core.model import Source, Span, Words
+from pictura.infra.http import MEGABYTE, Answer
+from pictura.infra.payload import Part, Payload, json_payload, multipart_payload
+from pictura.infra.spool import Spool
+from pictura.providers.answers import items, mapping, said
+from pictura.providers.base import Ask, AskPicture, CancellingProvider, Channel, Done, Pending, Raw
+from pictura.providers.local import Engine, authorization, card, chosen, edit_size, error_of, file, send, white_mask
 
-_CODE = Source("docs.comfy.org and ComfyUI's source code", "2026-11-20", "source code")
+_CODE = Source("source code of ComfyUI", "2026-11-20", "source code")
 
-_WORKFLOW = ModelCard(
-    id="local-comfyui",
-    released=_CODE.date,
-    modes=("generate", "edit", "inpaint"),
-    prompt=Prompt("optional"),
-    sizes=FreePixels(step=8),
-    max_n=10,
-    inputs=Inputs(count=16),
-    mask=Mask(max_bytes=25_000_000),
-    outputs=("png", "jpeg", "webp"),
-    params={
-        "seed": Span(0, 2**63 - 1),
-        "negative_prompt": Words(),
-        "steps": Span(1, 200),
-        "guidance_scale": Span(0, 100, whole=False),
-        "strength": Span(0, 1, whole=False),
+Graph = Mapping[str, Mapping[str, object]]
+
+_STEP = 8
+#: A queue tells of every task's whole graph.
+_TEXT_BYTES = 16 * MEGABYTE
+_SUBFOLDER = "pictura"
+
+# -- workflows, as ComfyUI's "Export (API)" writes them; a text like {{this}} is an input by its name --
+
+_SAMPLER: Mapping[str, object] = {
+    "model": ["checkpoint", 0],
+    "positive": ["positive", 0],
+    "negative": ["negative", 0],
+    "latent_image": ["latent", 0],
+    "seed": "{{seed}}",
+    "steps": "{{steps}}",
+    "cfg": "{{guidance_scale}}",
+    "sampler_name": "{{sampler_name}}",
+    "scheduler": "{{scheduler}}",
+    "denoise": "{{strength}}",
+}
+_COMMON: Graph = {
+    "checkpoint": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "{{checkpoint}}"}},
+    "positive": {"class_type": "CLIPTextEncode", "inputs": {"clip": ["checkpoint", 1], "text": "{{prompt}}"}},
+    "negative": {"class_type": "CLIPTextEncode", "inputs": {"clip": ["checkpoint", 1], "text": "{{negative_prompt}}"}},
+    "sampler": {"class_type": "KSampler", "inputs": _SAMPLER},
+    "pixels": {"class_type": "VAEDecode", "inputs": {"samples": ["sampler", 0], "vae": ["checkpoint", 2]}},
+    "pictures": {"class_type": "PreviewImage", "inputs": {"images": ["pixels", 0]}},
+}
+_SCALED = {"width": "{{width}}", "height": "{{height}}", "upscale_method": "lanczos", "crop": "center"}
+_ENCODED: Graph = {
+    "image": {"class_type": "LoadImage", "inputs": {"image": "{{image}}"}},
+    "scaled": {"class_type": "ImageScale", "inputs": {"image": ["image", 0], **_SCALED}},
+    "encoded": {"class_type": "VAEEncode", "inputs": {"pixels": ["scaled", 0], "vae": ["checkpoint", 2]}},
+}
+
+TEXT_TO_IMAGE: Graph = {
+    **_COMMON,
+    "latent": {
+        "class_type": "EmptyLatentImage",
+        "inputs": {"width": "{{width}}", "height": "{{height}}", "batch_size": "{{n}}"},
     },
-    price=Free(),
-    price_source=_CODE,
-    source=_CODE,
-    notes="What it takes is the workflow's affair; nothing is refused here that some workflow might take.",
-)
+}
+IMAGE_TO_IMAGE: Graph = {
+    **_COMMON,
+    **_ENCODED,
+    "latent": {"class_type": "RepeatLatentBatch", "inputs": {"samples": ["encoded", 0], "amount": "{{n}}"}},
+}
+# The mask is scaled as the picture is: as a picture.
+INPAINT: Graph = {
+    **_COMMON,
+    **_ENCODED,
+    "mask": {"class_type": "LoadImage", "inputs": {"image": "{{mask}}"}},
+    "scaled mask": {"class_type": "ImageScale", "inputs": {"image": ["mask", 0], **_SCALED}},
+    "white": {"class_type": "ImageToMask", "inputs": {"image": ["scaled mask", 0], "channel": "red"}},
+    "masked": {"class_type": "SetLatentNoiseMask", "inputs": {"samples": ["encoded", 0], "mask": ["white", 0]}},
+    "latent": {"class_type": "RepeatLatentBatch", "inputs": {"samples": ["masked", 0], "amount": "{{n}}"}},
+}
+
+#: Of inputs that were not said. Steps and guidance are the sampler's own.
+_DEFAULTS: Mapping[str, object] = {
+    "negative_prompt": "",
+    "steps": 20,
+    "guidance_scale": 8.0,
+    "sampler_name": "euler",
+    "scheduler": "normal",
+    "width": 1024,
+    "height": 1024,
+    "strength": 1.0,
+}
+#: A picture without a mask would be forgotten with more.
+_STRENGTH_WITHOUT_MASK = 0.75
+
+#: What the nodes' inputs are called here. Of others it is the operator's affair when they are wrong.
+_PARAMS = {
+    "seed": "seed",
+    "steps": "steps",
+    "cfg": "guidance_scale",
+    "denoise": "strength",
+    "sampler_name": "sampler_name",
+    "scheduler": "scheduler",
+    "width": "size",
+    "height": "size",
+    "batch_size": "n",
+    "amount": "n",
+}
 
 
-class ComfyUI(PlainProvider):
-    """ComfyUI, https://docs.comfy.org. Drawn in the sandbox; its own wire is not spoken yet."""
+def fill(graph: Graph, values: Mapping[str, object]) -> dict[str, object]:
+    """The workflow with `values` in the places of their names."""
+    return {id: {**node, "inputs": _filled(mapping(node["inputs"]), values)} for id, node in graph.items()}
+
+
+def _filled(inputs: Mapping[str, object], values: Mapping[str, object]) -> dict[str, object]:
+    named = {f"{{{{{name}}}}}": value for name, value in values.items()}
+    return {field: named.get(told, told) if isinstance(told, str) else told for field, told in inputs.items()}
+
+
+class ComfyUI(Engine, CancellingProvider):
+    """ComfyUI, https://docs.comfy.org: a model is a checkpoint's file. No keys, unless a proxy wants one."""
 
     name = "comfyui"
-    live = False
     base_url = "http://127.0.0.1:8188"
-    MODELS = (_WORKFLOW,)
+    sandbox_path = "/comfyui"
+    MODELS = (
+        card(
+            "local-comfyui",
+            _CODE,
+            "The first checkpoint that the server has; a channel names others by their files. Models that come in "
+            "several files want another workflow.",
+            step=_STEP,
+            pictures=1,
+            prompt="optional",
+            options={
+                "steps": Span(1, 200, default=20),
+                "guidance_scale": Span(0, 100, whole=False, default=8),
+                "strength": Span(0, 1, whole=False),
+                "sampler_name": Words(100),
+                "scheduler": Words(100),
+            },
+        ),
+    )
 
-    def generic(self, model: str) -> ModelCard:
-        """Any workflow, by its name."""
-        return replace(_WORKFLOW, id=model)
+    async def start(self, ask: Ask, via: Channel) -> Pending:
+        graph, values = await self._workflow(ask, via)
+        told = await _told("POST", "/prompt", via, json_payload({"prompt": fill(graph, values)}))
+        id = mapping(told).get("prompt_id")
+        if not isinstance(id, str) or not id:
+            raise Malformed(f"{via.name} took the workflow, but named no task", unbilled=True)
+        return Pending(upstream_id=id, poll_after_s=0.5, state={"seed": str(values["seed"])})
+
+    async def check(self, task: Pending, via: Channel) -> Done | Pending:
+        ended = await _history(task, via)
+        if ended is None and await _place(task, via):
+            return task
+        # Between the two questions it may have ended.
+        ended = ended or await _history(task, via)
+        if ended is None:
+            message = f"{via.name} no longer knows the task: it was started anew, or its queue cleared"
+            raise Failed(message, unbilled=True)
+        _check_success(ended, via)
+        return await _pictures(ended, task, via)
+
+    async def cancel(self, task: Pending, via: Channel) -> None:
+        place = await _place(task, via)
+        if place == "queue_pending":
+            await _told("POST", "/queue", via, json_payload({"delete": [task.upstream_id]}))
+        elif place:
+            await _told("POST", "/interrupt", via, json_payload({"prompt_id": task.upstream_id}))
+
+    async def _workflow(self, ask: Ask, via: Channel) -> tuple[Graph, Mapping[str, object]]:
+        """Which graph draws this, and what its inputs are."""
+        values = {
+            **_DEFAULTS,
+            "checkpoint": self.named(ask) or await _first_checkpoint(via),
+            "prompt": ask.prompt,
+            "n": ask.n,
+            # Always a seed: the same graph once more would be answered from the cache.
+            "seed": random.getrandbits(32),
+        }
+        if ask.images and not ask.mask:
+            values["strength"] = _STRENGTH_WITHOUT_MASK
+        values |= chosen(ask, {})
+        size = edit_size(ask, _STEP) if ask.images else ask.size
+        if size.width:
+            values |= {"width": size.width, "height": size.height}
+        if not ask.images:
+            return TEXT_TO_IMAGE, values
+        values["image"] = await _upload(ask.images[0], via)
+        if not ask.mask:
+            return IMAGE_TO_IMAGE, values
+        values["mask"] = await _upload(await white_mask(ask.mask), via)
+        return INPAINT, values
+
+
+# -- exchanges --
+
+
+async def _told(method: str, path: str, via: Channel, body: Payload | None = None) -> object:
+    """What the server says to something that it shall do: JSON, or nothing."""
+    request = via.request(method, path, headers=authorization(via), body=body)
+    answer = await send(request, via)
+    if answer.status != 200:
+        answer.close()
+        raise _error(answer, via)
+    return answer.json() if answer.body else None
+
+
+async def _asked(path: str, via: Channel) -> Answer:
+    """What it says to a question. Raises Lost where the question may be put again: the task goes on meanwhile."""
+    request = replace(via.request("GET", path, headers=authorization(via)), text_cap=_TEXT_BYTES)
+    answer = await via.http.send(request)
+    if answer.status == 200:
+        return answer
+    answer.close()
+    if answer.status >= 500:
+        raise Lost(f"{via.name} answered {answer.status} to a question", upstream_status=answer.status)
+    raise error_of(answer, via)
+
+
+async def _first_checkpoint(via: Channel) -> str:
+    found = await _told("GET", "/models/checkpoints", via)
+    if isinstance(found, list) and found and isinstance(found[0], str):
+        return found[0]
+    raise Rejected(f"{via.name} has no checkpoint; put one into its folder models/checkpoints", config=True)
+
+
+async def _upload(image: AskPicture, via: Channel) -> str:
+    """How a node calls the picture: `folder/name [temp]`."""
+    name = f"{secrets.token_hex(8)}-{image.filename}"
+    parts = [file("image", image, name), Part("type", "temp"), Part("subfolder", _SUBFOLDER)]
+    told = mapping(await _told("POST", "/upload/image", via, multipart_payload(parts)))
+    return f"{told.get('subfolder')}/{told.get('name')} [{told.get('type')}]"
+
+
+async def _history(task: Pending, via: Channel) -> Mapping[str, object] | None:
+    """What the server says of a task that has ended; None of one that has not."""
+    told = mapping((await _asked(f"/history/{task.upstream_id}", via)).json())
+    return mapping(told.get(task.upstream_id)) or None
+
+
+async def _place(task: Pending, via: Channel) -> str:
+    """Whether a task is `queue_running` or `queue_pending`; "" if neither."""
+    queue = mapping((await _asked("/queue", via)).json())
+    for place in ("queue_running", "queue_pending"):
+        entries = queue.get(place)
+        for entry in entries if isinstance(entries, list) else []:
+            if isinstance(entry, list) and task.upstream_id in entry[:2]:
+                return place
+    return ""
+
+
+async def _pictures(ended: Mapping[str, object], task: Pending, via: Channel) -> Done:
+    """Fetched here, not by whoever delivers: a proxy before the server wants its key for them too."""
+    seed = task.state.get("seed", "")
+    raws: list[Raw] = []
+    try:
+        for place in _files(ended):
+            raws.append(Raw(spool=await _view(place, via), seed=int(seed) if seed.isdigit() else None))
+    except BaseException:
+        for raw in raws:
+            assert raw.spool is not None
+            raw.spool.close()
+        raise
+    if not raws:
+        raise Malformed(f"{via.name} ended without a picture", unbilled=True)
+    return Done(pictures=tuple(raws))
+
+
+async def _view(place: Mapping[str, object], via: Channel) -> Spool:
+    try:
+        answer = await _asked(f"/view?{urlencode(place)}", via)
+    except Rejected as error:
+        if error.upstream_status != 404:
+            raise
+        raise Malformed(f"{via.name} made a picture, and has it no longer", unbilled=True) from None
+    if answer.spool is None:
+        answer.close()
+        raise Malformed(f"{via.name} has no picture where it said that one is", unbilled=True)
+    return answer.spool
+
+
+def _files(ended: Mapping[str, object]) -> Sequence[Mapping[str, object]]:
+    """The pictures of all nodes that have some."""
+    nodes = [mapping(node) for node in mapping(ended.get("outputs")).values()]
+    found = [image for node in nodes for image in items(node.get("images"))]
+    return [{name: image.get(name, "") for name in ("filename", "subfolder", "type")} for image in found]
+
+
+# -- errors --
+
+
+def _check_success(ended: Mapping[str, object], via: Channel) -> None:
+    """Raises Failed for a task that was stopped, or ran into an error, such as too little memory."""
+    status = mapping(ended.get("status"))
+    if status.get("status_str") != "error":
+        return
+    messages = status.get("messages")
+    pairs = [pair for pair in messages if isinstance(pair, list)] if isinstance(messages, list) else []
+    facts = {str(pair[0]): mapping(pair[1]) for pair in pairs if len(pair) == 2}
+    if "execution_interrupted" in facts:
+        # Somebody wanted this: nobody else shall be asked.
+        raise Failed(f"the task was stopped at {via.name}", upstream_code="execution_interrupted")
+    error = facts.get("execution_error", {})
+    code = str(error.get("exception_type", ""))
+    raise Failed(said(error.get("exception_message"), via), upstream_code=code, unbilled=True)
+
+
+def _error(answer: Answer, via: Channel) -> PicturaError:
+    """What is wrong with a workflow: the caller's fault only where an input of his is."""
+    try:
+        document = mapping(answer.json())
+    except Malformed:
+        return error_of(answer, via)
+    error = mapping(document.get("error"))
+    if answer.status != 400 or not error:
+        return error_of(answer, via)
+    for node in mapping(document.get("node_errors")).values():
+        for wrong in items(mapping(node).get("errors")):
+            param = _PARAMS.get(str(mapping(wrong.get("extra_info")).get("input_name")))
+            message = said(f"{wrong.get('message')}: {wrong.get('details')}", via)
+            if param:
+                return BadRequest(message, param=param)
+            return Rejected(message, upstream_status=400, upstream_code=str(wrong.get("type")), config=True)
+    message = said(f"{error.get('message')}: {error.get('details')}", via)
+    return Rejected(message, upstream_status=400, upstream_code=str(error.get("type")), config=True)

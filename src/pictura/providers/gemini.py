@@ -1,4 +1,22 @@
-"""Google Gemini's image models and Imagen, https://generativelanguage.googleapis.com.
+"""Google Gemini's image models and Imagen, https://generativelanguage.googleapis.com/v1beta.
+
+Wire facts: google-genai 3.4.0 (types and converters; seen 2026-11-20, confidence: official SDK) unless said otherwise.
+
+    POST /models/{model}:generateContent          header x-goog-api-key
+    {"contents": [{"role": "user" | "model", "parts": [{"text"} | {"inlineData": {"mimeType", "data"}}]}],
+     "generationConfig": {"responseModalities", "imageConfig": {"aspectRatio", "imageSize"}, "seed", "temperature",
+     "topP", "topK", "thinkingConfig"}, "tools", "safetySettings"}
+    → {"candidates": [{"content": {"parts": […]}, "finishReason", "finishMessage"}],
+       "promptFeedback": {"blockReason"}, "usageMetadata"}
+
+    POST /models/{imagen}:predict
+    {"instances": [{"prompt"}], "parameters": {"sampleCount", "aspectRatio", "sampleImageSize", "personGeneration",
+     "includeRaiReason", "outputOptions": {"mimeType", "compressionQuality"}}}
+    → {"predictions": [{"bytesBase64Encoded", "prompt"?} | {"raiFilteredReason"}]}
+
+    → 4xx, 5xx {"error": {"code", "message", "status", "details": [ErrorInfo | RetryInfo | BadRequest | …]}}
+
+A refusal is an answer with status 200. There is no task id, no cancel and no idempotency key: what is lost is lost.
 
 `released` is the date of general availability where Google's page states it, else that of ImageRouter's registry
 (2026-02); prices per picture follow from tokens per picture (Vertex page and memory) and dollars per token.
@@ -6,21 +24,35 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Annotated, ClassVar
+from urllib.parse import quote
 
+import msgspec
 from msgspec.structs import replace
 
-from pictura.core.model import Anything, Choice, Descriptor, Flag, Inputs, ModelCard, Source, Span, Words
+from pictura.core.capability import neutral
+from pictura.core.errors import BadRequest, Failed, Malformed, PicturaError, Refused, Rejected
+from pictura.core.model import Anything, Choice, Descriptor, Inputs, ModelCard, Source, Span
 from pictura.core.money import per_million, usd
-from pictura.core.price import PerPicture, PerToken, Row, TokenList
+from pictura.core.picture import Inline
+from pictura.core.price import PerPicture, PerToken, Row, TokenList, Usage
+from pictura.core.request import Turn
 from pictura.core.size import Shapes
-from pictura.providers.plain import PlainProvider
+from pictura.infra.http import Answer
+from pictura.infra.payload import json_payload
+from pictura.providers.answers import close_unused, items, mapping, picture, said
+from pictura.providers.base import Ask, Channel, Done, Provider, Raw, error_from, retry_after, unreadable
 
-_SDK = Source("google-genai 3.3.0; @ai-sdk/google 3.0.141; litellm 1.109.1", "2026-11-20", "official SDK")
-_VERTEX = Source("google-genai 3.3.0; Vertex model page", "2026-11-20", "official SDK and page")
+_SDK = Source("google-genai 3.4.0; @ai-sdk/google 3.0.141; litellm 1.109.1", "2026-11-20", "official SDK")
+_VERTEX = Source("google-genai 3.4.0; Vertex model page", "2026-11-20", "official SDK and page")
 _PRICES = Source("litellm 1.109.1, citing ai.google.dev/pricing", "2026-11", "third party")
 
 _TEN_ASPECTS = ("1:1", "2:3", "3:2", "3:4", "4:3", "4:5", "5:4", "9:16", "16:9", "21:9")
+_ALL_ASPECTS = (*_TEN_ASPECTS, "1:4", "4:1", "1:8", "8:1")
+_FORMATS = ("png", "jpeg", "webp", "heic")
 _OPTIONS: dict[str, Descriptor] = {
     "seed": Span(0, 2**31 - 1),
     "temperature": Span(0, 2, whole=False, default=1),
@@ -30,12 +62,8 @@ _OPTIONS: dict[str, Descriptor] = {
     "safetySettings": Anything(),
 }
 _SEARCH: dict[str, Descriptor] = {"tools": Anything()}
-
-
-def _four_tiers(first: int, second: int, third: int, fourth: int) -> TokenList:
-    """Tokens of a picture of 512, 1K, 2K and 4K."""
-    return TokenList((Row(first, "", "512"), Row(second, "", "1K"), Row(third, "", "2K"), Row(fourth, "", "4K")))
-
+#: How long a model thinks: {"thinkingLevel": "minimal" | "high"} (official pages of 3.1 Flash Lite and 2.1, 2026).
+_THINKING: dict[str, Descriptor] = {"thinkingConfig": Anything()}
 
 _FLASH_2_5 = ModelCard(
     id="gemini-2.5-flash-image",
@@ -44,7 +72,7 @@ _FLASH_2_5 = ModelCard(
     released_known=True,
     modes=("generate", "edit"),
     sizes=Shapes(aspects=_TEN_ASPECTS, tiers=("1K",), default_tier="1K"),
-    inputs=Inputs(count=3, formats=("png", "jpeg", "webp", "heic"), max_bytes=7_000_000),
+    inputs=Inputs(count=3, formats=_FORMATS, max_bytes=7_000_000),
     params=_OPTIONS,
     # 1,290 tokens are remembered; they give the $0.039 that is published.
     price=PerToken(
@@ -61,15 +89,64 @@ _FLASH_2_5 = ModelCard(
         "Without an aspect it takes that of the input, else 1:1. Ends 2027-03-15 (litellm). Three inputs: third party."
     ),
 )
+_FLASH_3_1 = replace(
+    _FLASH_2_5,
+    id="gemini-3.1-flash-image",
+    aliases=("Nano-Banana2", "Nano-Banana-2", "gemini-3.1-flash-image-preview", "GG:3.1"),
+    released="2026-05-28",
+    sizes=Shapes(aspects=_ALL_ASPECTS, tiers=("512", "1K", "2K", "4K"), default_tier="1K"),
+    inputs=Inputs(count=14, formats=_FORMATS, max_bytes=7_000_000),
+    params={**_OPTIONS, **_SEARCH, **_THINKING},
+    price=PerToken(
+        text_in=per_million("0.50"),
+        image_in=per_million("0.50"),
+        image_out=per_million("60"),
+        text_out=per_million("3"),
+        output=TokenList((Row(747, "", "512"), Row(1120, "", "1K"), Row(1680, "", "2K"), Row(2520, "", "4K"))),
+        input_tokens=1_120,
+    ),
+    source=_VERTEX,
+    notes="The Vertex page also lists 9:21. The preview's id ended on 2026-06-25.",
+)
+_IMAGEN = ModelCard(
+    id="imagen-4.0-generate-001",
+    status="retired",
+    ends="2026-08-17",
+    successor="gemini-3.1-flash-image",
+    released="2025-05-20",
+    released_known=True,
+    sizes=Shapes(aspects=("1:1", "3:4", "4:3", "9:16", "16:9"), tiers=("1K", "2K"), default_tier="1K"),
+    max_n=4,
+    outputs=("png", "jpeg"),
+    params={"personGeneration": Choice(("dont_allow", "allow_adult", "allow_all"))},
+    price=PerPicture(usd("0.04")),
+    price_source=Source("Google's pricing page as remembered", "2025", "memory"),
+    source=Source("google-genai 3.4.0 for Vertex; its sisters of 2025 for this API", "2026-11-20", "official SDK"),
+    notes=(
+        "Vertex alone takes a seed, a negative prompt and addWatermark. Its end is that of Google's page of "
+        "deprecations as third parties cite it (2026-06); the SDK no longer speaks it here."
+    ),
+)
+_IMAGENS = (
+    _IMAGEN,
+    replace(
+        _IMAGEN,
+        id="imagen-4.0-fast-generate-001",
+        released="2025-08-14",
+        sizes=Shapes(aspects=("1:1", "3:4", "4:3", "9:16", "16:9"), tiers=("1K",), default_tier="1K"),
+        price=PerPicture(usd("0.02")),
+    ),
+    replace(_IMAGEN, id="imagen-4.0-ultra-generate-001", price=PerPicture(usd("0.06"))),
+)
 
 
-class Gemini(PlainProvider):
-    """Google Gemini and Imagen, https://ai.google.dev. Drawn in the sandbox; its own wire is not spoken yet."""
+class Gemini(Provider):
+    """Google Gemini and Imagen, https://ai.google.dev. Answers at once."""
 
     name = "gemini"
-    live = False
     base_url = "https://generativelanguage.googleapis.com/v1beta"
-    env: ClassVar = {"api_key": "GEMINI_API_KEY"}
+    sandbox_path = "/gemini/v1beta"
+    env: ClassVar = {"api_key": "GEMINI_API_KEY GOOGLE_API_KEY"}
     MODELS = (
         _FLASH_2_5,
         replace(
@@ -78,7 +155,7 @@ class Gemini(PlainProvider):
             aliases=("gemini-3-pro-image-preview", "Nano-Banana-Pro", "nano-banana-pro-preview", "GG:3.0"),
             released="2025-11-20",
             sizes=Shapes(aspects=_TEN_ASPECTS, tiers=("1K", "2K", "4K"), default_tier="1K"),
-            inputs=Inputs(count=14, formats=("png", "jpeg", "webp", "heic"), max_bytes=7_000_000),
+            inputs=Inputs(count=14, formats=_FORMATS, max_bytes=7_000_000),
             params={**_OPTIONS, **_SEARCH},
             # $0.134 for 1K and 2K, $0.24 for 4K (memory). The $0.0011 published for an input are 560 tokens; a hold
             # reckons with twice as many.
@@ -93,33 +170,14 @@ class Gemini(PlainProvider):
             source=_VERTEX,
             notes="Released as a preview, whose id ended on 2026-06-25. Without an aspect it takes that of the input.",
         ),
+        _FLASH_3_1,
         replace(
-            _FLASH_2_5,
-            id="gemini-3.1-flash-image",
-            aliases=("Nano-Banana2", "Nano-Banana-2", "gemini-3.1-flash-image-preview", "GG:3.1"),
-            released="2026-05-28",
-            sizes=Shapes(
-                aspects=(*_TEN_ASPECTS, "1:4", "4:1", "1:8", "8:1"), tiers=("512", "1K", "2K", "4K"), default_tier="1K"
-            ),
-            inputs=Inputs(count=14, formats=("png", "jpeg", "webp", "heic"), max_bytes=7_000_000),
-            params={**_OPTIONS, **_SEARCH},
-            price=PerToken(
-                text_in=per_million("0.50"),
-                image_in=per_million("0.50"),
-                image_out=per_million("60"),
-                text_out=per_million("3"),
-                output=_four_tiers(747, 1120, 1680, 2520),
-                input_tokens=1_120,
-            ),
-            source=_VERTEX,
-            notes="The Vertex page also lists 9:21. The preview's id ended on 2026-06-25.",
-        ),
-        replace(
-            _FLASH_2_5,
+            _FLASH_3_1,
             id="gemini-3.1-flash-lite-image",
             aliases=("GG:3.1-lite",),
-            released=_SDK.date,
-            released_known=False,
+            released="2026-06-30",
+            sizes=Shapes(aspects=_ALL_ASPECTS, tiers=("1K",), default_tier="1K"),
+            params={**_OPTIONS, **_THINKING},
             # The published $0.0336 implies 1,120 tokens.
             price=PerToken(
                 text_in=per_million("0.25"),
@@ -129,53 +187,324 @@ class Gemini(PlainProvider):
                 output=TokenList((Row(1120),)),
                 input_tokens=1_120,
             ),
-            notes="Only the id is official; sizes and the number of inputs are taken over from 2.5.",
+            source=Source("the model's pages at Google and Google Cloud", "2026-06-30", "documented"),
+            notes="Without an aspect it takes that of the input.",
         ),
         replace(
-            _FLASH_2_5,
+            _FLASH_3_1,
             id="gemini-nano-banana-2.1",
             aliases=("Nano-Banana2.1",),
-            released=_SDK.date,
-            released_known=False,
-            sizes=Shapes(
-                aspects=(*_TEN_ASPECTS, "1:4", "4:1", "1:8", "8:1"), tiers=("512", "1K", "2K", "4K"), default_tier="1K"
-            ),
-            # The published $0.0336 implies 1,120 tokens for 1K; the other tiers are taken over from 3.1.
+            released="2026-10-06",
+            sizes=Shapes(aspects=_ALL_ASPECTS, tiers=("1K", "2K", "4K"), default_tier="1K"),
             price=PerToken(
                 text_in=per_million("1.50"),
                 image_in=per_million("1.50"),
                 image_out=per_million("30"),
                 text_out=per_million("7.50"),
-                output=_four_tiers(747, 1120, 1680, 2520),
+                output=TokenList((Row(1120, "", "1K"), Row(1680, "", "2K"), Row(3780, "", "4K"))),
                 input_tokens=1_120,
             ),
-            notes="Only the id is official; sizes are the API's, the number of inputs is taken over from 2.5.",
+            price_source=Source(
+                "Google's pricing page of 2026-10-09, cited by three projects", "2026-10", "third party"
+            ),
+            source=Source("google-genai 3.4.0 (id); projects citing Google's page", "2026-10-09", "third party"),
+            notes="Takes no 512, says a reseller who tried. It thinks at a medium level unless told otherwise.",
         ),
-        *(
-            ModelCard(
-                id=model,
-                status="deprecated",
-                successor="gemini-3.1-flash-image",
-                released=released,
-                released_known=True,
-                sizes=Shapes(aspects=("1:1", "3:4", "4:3", "9:16", "16:9"), tiers=("1K", "2K"), default_tier="1K"),
-                max_n=4,
-                outputs=("png", "jpeg"),
-                params={
-                    "seed": Span(0, 2**31 - 1),
-                    "negative_prompt": Words(),
-                    "watermark": Flag(),
-                    "personGeneration": Choice(("dont_allow", "allow_adult", "allow_all")),
-                },
-                price=PerPicture(usd(dollars)),
-                price_source=Source("Google's pricing page as remembered", "2025", "memory"),
-                source=Source("google-genai 3.3.0 (Vertex mapping only)", "2026-11-20", "official SDK"),
-                notes="Its end was announced for as early as June 2026; the Developer API has dropped it.",
-            )
-            for model, released, dollars in (
-                ("imagen-4.0-generate-001", "2025-05-20", "0.04"),
-                ("imagen-4.0-fast-generate-001", "2025-08-14", "0.02"),
-                ("imagen-4.0-ultra-generate-001", "2025-05-20", "0.06"),
-            )
-        ),
+        *_IMAGENS,
     )
+
+    def generic(self, model: str) -> ModelCard:
+        """What a Gemini model that we know nothing of might take: the API is the one to refuse."""
+        return replace(_GENERIC, id=model)
+
+    async def start(self, ask: Ask, via: Channel) -> Done:
+        if not _PREDICTED.isdisjoint((ask.card.id, ask.native)):
+            return await self._call("predict", _prediction(ask), _predicted, ask, via)
+        return await self._call("generateContent", _generation(ask), _generated, ask, via)
+
+    async def _call(self, method: str, fields: Mapping[str, object], read: _Reader, ask: Ask, via: Channel) -> Done:
+        answer = await via.send(
+            "POST",
+            f"/models/{quote(ask.native, safe='')}:{method}",
+            headers={"x-goog-api-key": via.secrets.get("api_key", "")},
+            body=json_payload(fields),
+            picture_keys=_PICTURE_KEYS,
+        )
+        try:
+            if not 200 <= answer.status < 300:
+                raise _error(answer, via)
+            done = read(mapping(answer.json()), ask, answer, via)
+        except BaseException:
+            answer.close()
+            raise
+        close_unused(answer.pictures, done.pictures)
+        return done
+
+
+#: Reads an answer of status 200; raises the refusal or the lack that it tells of.
+_Reader = Callable[[Mapping[str, object], Ask, Answer, Channel], Done]
+
+#: Models that are asked by predict; a channel may know one of them by a name of its own.
+_PREDICTED = frozenset(card.id for card in _IMAGENS)
+#: A signature is base64 of any length, and stays out of the small document like a picture.
+_PICTURE_KEYS = frozenset({"data", "thoughtSignature", "bytesBase64Encoded"})
+#: Where options stand, and under which name: those of generationConfig, and those beside it.
+_IN_CONFIG = {
+    "seed": "seed",
+    "temperature": "temperature",
+    "top_p": "topP",
+    "top_k": "topK",
+    "thinkingConfig": "thinkingConfig",
+}
+_BESIDE_CONFIG = ("tools", "safetySettings")
+#: Gemini 3 wants back what it signed, and we keep no signatures; this word asks it not to look for one
+#: (ai.google.dev/gemini-api/docs/thought-signatures, 2025-11, documented).
+_UNSIGNED = "skip_thought_signature_validator"
+
+#: Why a candidate ended: refused for its content. The text kinds too, since pictures are drawn from texts.
+_REFUSALS = frozenset(
+    {
+        "SAFETY",
+        "RECITATION",
+        "BLOCKLIST",
+        "PROHIBITED_CONTENT",
+        "SPII",
+        "ESCALATION",
+        "MODEL_ARMOR",
+        "IMAGE_SAFETY",
+        "IMAGE_PROHIBITED_CONTENT",
+        "IMAGE_RECITATION",
+    }
+)
+#: What only the operator can mend: the account is limited for what it drew before; a wrong key, which Google answers
+#: with 400 (public issues, 2025 and 2026, third party); a country or an account without billing (documented).
+_OPERATORS_AFFAIR = frozenset({"PUP_LIMITED_DISABLED", "API_KEY_INVALID", "FAILED_PRECONDITION"})
+
+_GENERIC = ModelCard(
+    id="",
+    modes=("generate", "edit"),
+    sizes=Shapes(aspects=_ALL_ASPECTS, tiers=("512", "1K", "2K", "4K"), default_tier="1K"),
+    inputs=Inputs(count=14, formats=_FORMATS, max_bytes=7_000_000),
+    params={**_OPTIONS, **_SEARCH, **_THINKING},
+    source=Source("nobody: a channel names this model, and no card describes it", ""),
+)
+
+
+# -- what is asked --
+
+
+def _generation(ask: Ask) -> dict[str, object]:
+    options = _options(ask)
+    shape = _shape(ask, "imageSize")
+    config = {
+        "responseModalities": _modalities(options.get("response_modalities")),
+        **({"imageConfig": shape} if shape else {}),
+        **{name: options[ours] for ours, name in _IN_CONFIG.items() if ours in options},
+    }
+    beside = {name: options[name] for name in _BESIDE_CONFIG if name in options}
+    return {"contents": _contents(ask), "generationConfig": config, **beside}
+
+
+def _prediction(ask: Ask) -> dict[str, object]:
+    output: dict[str, object] = {}
+    if ask.output_format:
+        output["mimeType"] = f"image/{ask.output_format}"
+        if ask.output_compression is not None and ask.output_format == "jpeg":
+            output["compressionQuality"] = ask.output_compression
+    parameters = {
+        "sampleCount": ask.n,
+        **_shape(ask, "sampleImageSize"),
+        **_options(ask),
+        # Without it, what was refused is passed over in silence.
+        "includeRaiReason": True,
+        **({"outputOptions": output} if output else {}),
+    }
+    return {"instances": [{"prompt": ask.prompt}], "parameters": parameters}
+
+
+def _options(ask: Ask) -> dict[str, object]:
+    return {name: value for name, value in ask.params.items() if name in ask.card.params and not neutral(value)}
+
+
+def _shape(ask: Ask, tier_field: str) -> dict[str, object]:
+    """Aspect and tier. A model with one tier takes no word about it (third party, 2026-06)."""
+    sizes = ask.card.sizes
+    tier = ask.size.tier if isinstance(sizes, Shapes) and len(sizes.tiers) > 1 else ""
+    return {name: word for name, word in (("aspectRatio", ask.size.aspect), (tier_field, tier)) if word}
+
+
+def _modalities(asked: object) -> list[str]:
+    """Pictures, and texts only where they were asked for: they cost tokens too."""
+    words = asked if isinstance(asked, list) else [asked]
+    return ["TEXT", "IMAGE"] if any(str(word).upper() == "TEXT" for word in words) else ["IMAGE"]
+
+
+def _contents(ask: Ask) -> list[dict[str, object]]:
+    """The conversation, or a single turn of prompt and pictures; what no turn shows goes into the last one."""
+    turns = ask.turns or (Turn("user", (ask.prompt,)),)
+    shown = {part for turn in turns for part in turn.parts}
+    rest = tuple(index for index in range(len(ask.images)) if index not in shown)
+    last = replace(turns[-1], parts=turns[-1].parts + rest)
+    return [
+        {"role": turn.role, "parts": [_part(part, turn, ask) for part in turn.parts]} for turn in (*turns[:-1], last)
+    ]
+
+
+def _part(part: str | int, turn: Turn, ask: Ask) -> dict[str, object]:
+    signature = {"thoughtSignature": _UNSIGNED} if turn.role == "model" else {}
+    if isinstance(part, str):
+        return {"text": part, **signature}
+    image = ask.images[part]
+    return {"inlineData": {"mimeType": image.media_type, "data": Inline(image.source)}, **signature}
+
+
+# -- what comes back --
+
+
+def _generated(document: Mapping[str, object], ask: Ask, answer: Answer, via: Channel) -> Done:
+    candidates = items(document.get("candidates"))
+    parts = [part for candidate in candidates for part in items(mapping(candidate.get("content")).get("parts"))]
+    # A thought's picture is a draft.
+    final = [part for part in parts if not part.get("thought")]
+    pictures = [
+        raw for part in final if (raw := picture([mapping(part.get("inlineData")).get("data")], answer.pictures))
+    ]
+    texts = tuple(text for part in final if isinstance(text := part.get("text"), str) and text)
+    if not pictures:
+        raise _no_picture(document, candidates[0] if candidates else {}, texts, via)
+    # Where more came than was asked for, drafts came before the picture, without being marked as thoughts (measured at
+    # a relay of gemini-3-pro-image, 2026, third party). All are paid; first goes what was meant.
+    return Done(
+        pictures=(*pictures[-ask.n :], *pictures[: -ask.n]),
+        usage=_usage(document.get("usageMetadata")),
+        texts=texts,
+    )
+
+
+def _no_picture(
+    document: Mapping[str, object], candidate: Mapping[str, object], texts: Sequence[str], via: Channel
+) -> PicturaError:
+    feedback = mapping(document.get("promptFeedback"))
+    blocked, ended = str(feedback.get("blockReason") or ""), str(candidate.get("finishReason") or "")
+    reason = blocked or ended
+    words = candidate.get("finishMessage") or " ".join(texts)
+    message = said(words or f"Google refused to draw this: {reason}", via)
+    if ended in _OPERATORS_AFFAIR:
+        return Rejected(message, upstream_status=200, upstream_code=ended, config=True)
+    # A model that declines ends as if nothing had happened, and says so in a text (Google Cloud's page on responsible
+    # AI, 2026, documented).
+    if blocked or ended in _REFUSALS or (ended == "STOP" and texts):
+        return Refused(message, reason=reason, by=Gemini.name, billed=_usage(document.get("usageMetadata")) is not None)
+    return Malformed(
+        f"the provider answered without a picture: {reason or 'it gave no reason'}",
+        upstream_status=200,
+        upstream_code=reason,
+    )
+
+
+def _predicted(document: Mapping[str, object], ask: Ask, answer: Answer, via: Channel) -> Done:
+    predictions = items(document.get("predictions"))
+    pictures = tuple(raw for prediction in predictions if (raw := _imagined(prediction, answer)))
+    if not pictures:
+        reasons = [reason for prediction in predictions if (reason := prediction.get("raiFilteredReason"))]
+        if reasons:
+            raise Refused(said(reasons[0], via), reason="raiFilteredReason", by=Gemini.name)
+        raise Malformed("the provider answered without a picture", upstream_status=answer.status)
+    return Done(pictures=pictures)
+
+
+def _imagined(prediction: Mapping[str, object], answer: Answer) -> Raw | None:
+    raw = picture([prediction.get("bytesBase64Encoded")], answer.pictures)
+    if raw is not None and isinstance(prompt := prediction.get("prompt"), str):
+        raw.revised_prompt = prompt
+    return raw
+
+
+_Tokens = Annotated[int, msgspec.Meta(ge=0, le=1_000_000_000)]
+
+
+class _Kind(msgspec.Struct, frozen=True, rename="camel"):
+    modality: str = ""
+    token_count: _Tokens = 0
+
+
+class _Counted(msgspec.Struct, frozen=True, rename="camel"):
+    prompt_token_count: _Tokens = 0
+    prompt_tokens_details: tuple[_Kind, ...] = ()
+    tool_use_prompt_token_count: _Tokens = 0
+    cached_content_token_count: _Tokens = 0
+    candidates_token_count: _Tokens = 0
+    candidates_tokens_details: tuple[_Kind, ...] = ()
+    thoughts_token_count: _Tokens = 0
+
+
+def _usage(value: object) -> Usage | None:
+    """None where nothing came out, or for counts that cannot be: a picture is worth more than its bill.
+
+    Of what came out, the details name the pictures alone; the rest is text, and costs what text costs (Google's forum,
+    2026, and a public billing report of 2026-01; third party).
+    """
+    try:
+        counted = msgspec.convert(value, _Counted)
+    except msgspec.ValidationError:
+        return None
+    if not counted.candidates_token_count:
+        return None
+    shown = _of_pictures(counted.prompt_tokens_details)
+    drawn = _of_pictures(counted.candidates_tokens_details)
+    if not counted.candidates_tokens_details:
+        drawn = counted.candidates_token_count
+    return Usage(
+        text_in=max(0, counted.prompt_token_count - shown) + counted.tool_use_prompt_token_count,
+        image_in=shown,
+        cached_in=counted.cached_content_token_count,
+        text_out=max(0, counted.candidates_token_count - drawn) + counted.thoughts_token_count,
+        image_out=drawn,
+    )
+
+
+def _of_pictures(details: Iterable[_Kind]) -> int:
+    return sum(kind.token_count for kind in details if kind.modality == "IMAGE")
+
+
+# -- errors --
+
+
+def _error(answer: Answer, via: Channel) -> PicturaError:
+    try:
+        error = mapping(mapping(answer.json()).get("error"))
+    except Malformed:
+        return unreadable(answer)
+    if not error:
+        return unreadable(answer)
+    message, status = said(error.get("message"), via), str(error.get("status") or "")
+    details = items(error.get("details"))
+    reason = _detail(details, "reason")
+    code, wait = reason or status, _rest(details, answer)
+    if not _OPERATORS_AFFAIR.isdisjoint((reason, status)):
+        return Rejected(message, upstream_status=answer.status, upstream_code=code, config=True)
+    if answer.status == 400:
+        return BadRequest(message, param=_violated(details))
+    if answer.status >= 500:
+        # "If your request fails with a 400 or 500 error, you won't be charged" (Google's billing page, 2026-09,
+        # documented); a router between us and Google, which knows no status words, does not promise that.
+        unbilled = bool(status)
+        return Failed(message, upstream_status=answer.status, upstream_code=code, retry_after_s=wait, unbilled=unbilled)
+    return error_from(answer.status, message, code, wait)
+
+
+def _detail(details: Iterable[Mapping[str, object]], name: str) -> str:
+    """The first field of this name among an error's details, which are of a dozen kinds; "" where there is none."""
+    return next((value for detail in details if isinstance(value := detail.get(name), str)), "")
+
+
+def _rest(details: Iterable[Mapping[str, object]], answer: Answer) -> int | None:
+    """Seconds to rest, from RetryInfo ("47.4s") or the header."""
+    delay = re.fullmatch(r"(\d{1,6}(?:\.\d{1,9})?)s", _detail(details, "retryDelay"))
+    return math.ceil(float(delay[1])) if delay else retry_after(answer)
+
+
+def _violated(details: Iterable[Mapping[str, object]]) -> str | None:
+    """The field that a BadRequest complains of."""
+    violations = [violation for detail in details for violation in items(detail.get("fieldViolations"))]
+    return _detail(violations, "field") or None

@@ -1,0 +1,524 @@
+"""fal's queue, as strict as the vendor: https://fal.ai/docs/documentation/model-apis/inference/queue.
+
+The tables here are the vendor's side of the contract, and deliberately not our cards: where a card is wrong, this
+refuses. The queue follows fal_client 1.0.3 (2026-11, official SDK) and fal.ai/docs (2026, documented); apps follow
+fal's llms.txt pages and the types of fal-js (2026-02, official, both seen in part; the rest is memory).
+
+As at the vendor an input is taken unseen: that it is wrong, or refused, is told with the result.
+
+Not as at the vendor: fields that an app does not know are refused, so that a misspelt one is seen; pictures have at
+most 16 megapixels, and one that is flagged is not blackened; there are the apps below and no others, and no fal.run,
+which answers at once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from fractions import Fraction
+from typing import Literal
+
+import msgspec
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from pictura.core.errors import BadRequest
+from pictura.infra.extract import Cut
+from pictura.infra.spool import Spool
+from pictura.sandbox.base import SECRET, Simulator, Visit, fails, refused, refused_late, seed_from
+from pictura.sandbox.draw import Scene
+from pictura.sandbox.fields import Fields, Wrong
+from pictura.sandbox.inputs import Input, shown
+from pictura.sandbox.tasks import Task
+
+# -- the vendor's table of apps --
+
+SIZES = {
+    "square_hd": (1024, 1024),
+    "square": (512, 512),
+    "portrait_4_3": (768, 1024),
+    "portrait_16_9": (576, 1024),
+    "landscape_4_3": (1024, 768),
+    "landscape_16_9": (1024, 576),
+}
+EDGES = {"0.5K": 512, "1K": 1024, "2K": 2048, "4K": 4096}
+ASPECTS = ("21:9", "16:9", "3:2", "4:3", "5:4", "1:1", "4:5", "3:4", "2:3", "9:16")
+
+
+class App(msgspec.Struct, frozen=True, kw_only=True):
+    """What an app takes besides a prompt, and what it answers with.
+
+    `size`: the word for its own size; "" where it takes `aspect_ratio`, or none at all. `aspects` begin with the
+    default. `most` pictures a request (0: knows no `num_images`). `tells`: what stands beside the pictures.
+    """
+
+    size: str = ""
+    step: int = 1
+    edges: tuple[int, int] = (1, 14_142)
+    pixels: tuple[int, int] = (1, 16_777_216)
+    ratio: float = 0
+    aspects: tuple[str, ...] = ()
+    tiers: tuple[str, ...] = ("1K",)
+    fixed: tuple[int, int] = (1024, 1024)
+    most: int = 4
+    formats: tuple[str, ...] = ()
+    prompt_chars: int = 100_000
+    picture: Literal["", "image_url", "image_urls"] = ""
+    picture_required: bool = True
+    most_pictures: int = 1
+    mask: bool = False
+    seed: bool = True
+    flags: tuple[str, ...] = ("sync_mode",)
+    texts: tuple[str, ...] = ()
+    words: Mapping[str, tuple[str, ...]] = {}
+    wholes: Mapping[str, tuple[int, int]] = {}
+    numbers: Mapping[str, tuple[float, float]] = {}
+    tells: tuple[str, ...] = ("seed",)
+    alone: bool = False
+
+
+_TOLERANCE = {"safety_tolerance": ("1", "2", "3", "4", "5", "6")}
+
+SCHNELL = App(
+    size="landscape_4_3",
+    formats=("jpeg", "png"),
+    flags=("sync_mode", "enable_safety_checker"),
+    words={"acceleration": ("none", "regular", "high")},
+    wholes={"num_inference_steps": (1, 12)},
+    numbers={"guidance_scale": (1, 20)},
+    tells=("seed", "timings", "prompt", "has_nsfw_concepts"),
+)
+PRO = msgspec.structs.replace(
+    SCHNELL, flags=(*SCHNELL.flags, "enhance_prompt"), words=_TOLERANCE, wholes={}, numbers={}
+)
+ULTRA = msgspec.structs.replace(
+    PRO,
+    size="",
+    aspects=("16:9", "21:9", "4:3", "3:2", "1:1", "2:3", "3:4", "9:16", "9:21"),
+    tiers=("2K",),
+    picture="image_url",
+    picture_required=False,
+    flags=(*PRO.flags, "raw"),
+    numbers={"image_prompt_strength": (0, 1)},
+)
+BANANA = App(
+    aspects=("1:1", *ASPECTS, "auto"),
+    formats=("png", "jpeg", "webp"),
+    flags=("sync_mode", "limit_generations"),
+    words=_TOLERANCE,
+    tells=("description",),
+)
+BANANA_PRO = msgspec.structs.replace(BANANA, tiers=("1K", "2K", "4K"), flags=(*BANANA.flags, "enable_web_search"))
+BANANA_2 = msgspec.structs.replace(
+    BANANA_PRO,
+    aspects=("auto", *ASPECTS, "4:1", "1:4", "8:1", "1:8"),
+    tiers=("1K", "0.5K", "2K", "4K"),
+    words={**_TOLERANCE, "thinking_level": ("minimal", "high")},
+)
+GPT_2 = App(
+    size="landscape_4_3",
+    step=16,
+    edges=(16, 3840),
+    pixels=(655_360, 8_294_400),
+    ratio=3,
+    formats=("png", "jpeg", "webp"),
+    seed=False,
+    words={"quality": ("high", "auto", "low", "medium")},
+    tells=(),
+)
+
+
+def _edits(app: App, most: int, mask: bool = False) -> App:
+    """The same app on its path for edits."""
+    size = "auto" if app.size else ""
+    return msgspec.structs.replace(app, size=size, picture="image_urls", most_pictures=most, mask=mask)
+
+
+APPS: Mapping[str, App] = {
+    "fal-ai/flux/schnell": SCHNELL,
+    "fal-ai/flux/dev": msgspec.structs.replace(SCHNELL, wholes={"num_inference_steps": (1, 50)}),
+    "fal-ai/flux-pro/v1.1": PRO,
+    "fal-ai/flux-pro/v1.1-ultra": ULTRA,
+    "fal-ai/nano-banana": BANANA,
+    "fal-ai/nano-banana/edit": _edits(BANANA, 10),
+    "fal-ai/nano-banana-2": BANANA_2,
+    "fal-ai/nano-banana-2/edit": _edits(BANANA_2, 14),
+    "fal-ai/nano-banana-pro": BANANA_PRO,
+    "fal-ai/nano-banana-pro/edit": _edits(BANANA_PRO, 14),
+    "openai/gpt-image-2": GPT_2,
+    "openai/gpt-image-2/edit": _edits(GPT_2, 16, mask=True),
+    "fal-ai/bytedance/seedream/v3/text-to-image": App(
+        size="square_hd",
+        edges=(512, 2048),
+        flags=("sync_mode", "enable_safety_checker"),
+        numbers={"guidance_scale": (1, 10)},
+    ),
+    "fal-ai/ideogram/v3": App(
+        size="square_hd",
+        most=8,
+        flags=("sync_mode", "expand_prompt"),
+        texts=("negative_prompt",),
+        words={
+            "style": ("AUTO", "GENERAL", "REALISTIC", "DESIGN"),
+            "rendering_speed": ("BALANCED", "TURBO", "QUALITY"),
+        },
+    ),
+    "fal-ai/recraft/v3/text-to-image": App(
+        size="square_hd",
+        most=0,
+        prompt_chars=1_000,
+        seed=False,
+        flags=("enable_safety_checker",),
+        texts=("style", "style_id"),
+        tells=(),
+    ),
+    "fal-ai/hunyuan_world": App(
+        fixed=(1920, 960), most=0, picture="image_url", seed=False, flags=(), tells=(), alone=True
+    ),
+}
+
+#: Of each input; the vendor names no bound.
+PICTURE_BYTES = 25_000_000
+_INPUT_FORMATS = ("png", "jpeg", "webp", "gif")
+
+
+# -- errors --
+
+
+class Complaint(BadRequest):
+    """What an app has against an input: an entry of its `detail`."""
+
+    def __init__(self, loc: Sequence[str], message: str, kind: str) -> None:
+        super().__init__(message)
+        url = f"https://docs.fal.ai/errors#{kind}"
+        self.detail = [{"loc": ["body", *loc], "msg": message, "type": kind, "url": url, "ctx": {}}]
+
+
+class QueueError(Exception):
+    """An error of fal's own: `kind` is its `error_type`, where it has one."""
+
+    def __init__(self, status: int, detail: str, kind: str = "") -> None:
+        super().__init__(detail)
+        self.status = status
+        self.kind = kind
+        self.document = {"detail": detail, **({"error_type": kind} if kind else {})}
+        self.headers = {"X-Fal-Error-Type": kind} if kind else {}
+
+
+#: The vendor knows no 402: an empty account is locked (issue trackers, 2025, third party).
+_OWN_ERRORS = {
+    401: QueueError(401, "Cannot access the application. Authentication is required to access it."),
+    402: QueueError(403, "User is locked. Reason: Exhausted balance. Top up your balance at fal.ai/dashboard/billing."),
+    429: QueueError(429, "Too many requests in the queue."),
+    500: QueueError(500, "An unexpected internal error occurred.", "internal_error"),
+}
+_TYPES = {
+    "missing": "missing",
+    "type": "type_error",
+    "value": "one_of",
+    "range": "less_than_equal",
+    "length": "sequence_too_long",
+    "unknown": "extra_forbidden",
+}
+
+
+def _complaint(wrong: Wrong) -> Complaint:
+    return Complaint(wrong.field.replace("[", ".").replace("]", "").split("."), wrong.message, _TYPES[wrong.why])
+
+
+# -- what is asked --
+
+
+class Asked(msgspec.Struct, kw_only=True):
+    """An input that has passed. Kept in the task's id, all but the pictures."""
+
+    app: str
+    prompt: str
+    width: int
+    height: int
+    count: int = 1
+    format: str = "png"
+    seed: int = 0
+    label: str = ""
+    masked: bool = False
+
+
+def read_asked(name: str, app: App, fields: Fields, first: Input | None, masked: bool) -> Asked:
+    """Raises Wrong or Complaint for the first thing that is wrong."""
+    prompt = fields.text("prompt", most_chars=app.prompt_chars, required=True)
+    width, height = _read_size(app, fields, first)
+    count = (fields.whole("num_images", 1, app.most) if app.most else None) or 1
+    seed = fields.whole("seed", 0, 2**63 - 1) if app.seed else None
+    asked = Asked(
+        app=name,
+        prompt=prompt,
+        width=width,
+        height=height,
+        count=count,
+        format=(app.formats and fields.word("output_format", app.formats, app.formats[0])) or "png",
+        seed=seed_from(name, prompt) if seed is None else seed,
+        label=fields.word("quality", app.words["quality"], "high") if "quality" in app.words else "",
+        masked=masked,
+    )
+    _read_options(app, fields)
+    fields.refuse_rest()
+    return asked
+
+
+def _read_options(app: App, fields: Fields) -> None:
+    for name in app.flags:
+        fields.flag(name)
+    for name in app.texts:
+        fields.text(name)
+    for name, words in app.words.items():
+        fields.word(name, words)
+    for name, (least, most) in app.wholes.items():
+        fields.whole(name, least, most)
+    for name, (low, high) in app.numbers.items():
+        fields.number(name, low, high)
+
+
+def _read_size(app: App, fields: Fields, first: Input | None) -> tuple[int, int]:
+    if app.size:
+        return _read_image_size(app, fields.anything("image_size"))
+    if not app.aspects:
+        return app.fixed
+    aspect = fields.word("aspect_ratio", app.aspects, "auto" if first and "auto" in app.aspects else app.aspects[0])
+    tier = app.tiers[0]
+    if len(app.tiers) > 1:  # an app of one tier takes no word about it
+        tier = fields.word("resolution", app.tiers, tier)
+    shape = Fraction(aspect.replace(":", "/")) if aspect != "auto" else _shape(first)
+    edge = EDGES[tier]
+    return round(math.sqrt(edge**2 * shape)), round(math.sqrt(edge**2 / shape))
+
+
+def _shape(first: Input | None) -> Fraction:
+    return Fraction(first.media.width, first.media.height) if first else Fraction(1)
+
+
+def _read_image_size(app: App, value: object) -> tuple[int, int]:
+    """A word for a size, or `{"width", "height"}` inside the app's window."""
+    if value is None or isinstance(value, str):
+        words = {**SIZES, "auto": (1024, 1024)} if app.size == "auto" else SIZES
+        if (found := words.get(value or app.size)) is None:
+            raise Complaint(["image_size"], f"Input should be one of {', '.join(words)}", "one_of")
+        return found
+    if not isinstance(value, dict):
+        raise Complaint(["image_size"], "Input should be a word or an object", "type_error")
+    fields = Fields(value, "image_size.")
+    width = fields.whole("width", *app.edges, required=True) or 0
+    height = fields.whole("height", *app.edges, required=True) or 0
+    if width % app.step or height % app.step:
+        raise Complaint(["image_size"], f"Both sides must be multiples of {app.step}", "multiple_of")
+    if not app.pixels[0] <= width * height <= app.pixels[1]:
+        bounds = f"between {app.pixels[0]:,} and {app.pixels[1]:,} pixels"
+        raise Complaint(["image_size"], f"There must be {bounds} in all", "less_than_equal")
+    if app.ratio and max(width, height) > app.ratio * min(width, height):
+        raise Complaint(["image_size"], f"The aspect ratio must be at most {app.ratio:g}:1", "less_than_equal")
+    return width, height
+
+
+# -- the simulator --
+
+
+class Fal(Simulator):
+    """The queue, below `/fal`."""
+
+    name = "fal"
+
+    def routes(self) -> Iterable[web.RouteDef]:
+        return [
+            web.get("/{app:.+}/requests/{id}/status", self._answering(self._status)),
+            web.get("/{app:.+}/requests/{id}", self._answering(self._result)),
+            web.put("/{app:.+}/requests/{id}/cancel", self._answering(self._cancel)),
+            web.post("/{app:.+}", self._answering(self._submit)),
+            web.route("*", "/{app:.*}", self._answering(self._lost)),
+        ]
+
+    async def error(self, visit: Visit, status: int) -> web.StreamResponse:
+        error = _OWN_ERRORS[status]
+        visit.headers.update(error.headers)
+        return await visit.send(error.document, error.status)
+
+    def _answering(self, handler: Callable[[Visit], Awaitable[web.StreamResponse]]) -> Handler:
+        async def answer(request: web.Request) -> web.StreamResponse:
+            with Visit(request, self.studio) as visit:
+                try:
+                    self._check_key(request.headers.get("Authorization", ""))
+                    return await handler(visit)
+                except QueueError as error:
+                    visit.headers.update(error.headers)
+                    return await visit.send(error.document, error.status)
+                except BadRequest as bad:
+                    return await visit.send({"detail": bad.message, "error_type": "bad_request"}, 400)
+
+        return answer
+
+    def _check_key(self, header: str) -> None:
+        """`Key <key>`, or `Key <id>:<secret>`."""
+        scheme, _, key = header.partition(" ")
+        if scheme != "Key" or not self.studio.accepts(key.removesuffix(f":{SECRET}")):
+            raise _OWN_ERRORS[401]
+
+    async def _lost(self, visit: Visit) -> web.StreamResponse:
+        raise QueueError(404, "Not Found")
+
+    async def _submit(self, visit: Visit) -> web.StreamResponse:
+        name = visit.request.match_info["app"]
+        app = APPS.get(name)
+        if app is None:
+            raise QueueError(404, f"Application '{name}' not found")
+        values, cuts = await visit.json(PICTURE_BYTES, 32)
+        prompt = str(values.get("prompt", ""))
+        if (trouble := await self.misbehave(visit, prompt)) is not None:
+            return trouble
+        id = await self._begin(name, app, values, cuts, prompt)
+        visit.headers["x-fal-request-id"] = id
+        urls = self._urls(_application(name), id)
+        return await visit.send({"status": "IN_QUEUE", "request_id": id, "queue_position": 0, **urls})
+
+    async def _begin(self, name: str, app: App, values: Mapping[str, object], cuts: Sequence[Cut], prompt: str) -> str:
+        """The id of a task, which knows already what will come of it."""
+        tasks = self.studio.tasks
+        try:
+            fields = Fields(values)
+            inputs = await self._inputs(app, fields, cuts)
+            mask = await self._mask(app, fields, cuts)
+            asked = read_asked(name, app, fields, inputs[0] if inputs else None, mask is not None)
+        except Wrong as wrong:
+            found = _complaint(wrong)
+        except Complaint as complaint:
+            found = complaint
+        else:
+            memo = msgspec.to_builtins(asked)
+            return tasks.begin(memo, [picture.data for picture in (*inputs[:1], *([mask] if mask else []))])
+        return tasks.begin({"app": name, "prompt": prompt, "detail": found.detail})
+
+    async def _inputs(self, app: App, fields: Fields, cuts: Sequence[Cut]) -> Sequence[Input]:
+        if not app.picture:
+            return ()
+        if app.picture == "image_urls":
+            values = fields.list("image_urls", least=int(app.picture_required), most=app.most_pictures)
+        else:
+            value = fields.anything("image_url")
+            values = () if value is None else (value,)
+            if not values and app.picture_required:
+                raise Wrong("image_url", "missing", "Field required")
+        return [await self._look(app.picture, value, cuts) for value in values]
+
+    async def _mask(self, app: App, fields: Fields, cuts: Sequence[Cut]) -> Input | None:
+        value = fields.anything("mask_url") if app.mask else None
+        return None if value is None else await self._look("mask_url", value, cuts)
+
+    async def _look(self, field: str, value: object, cuts: Sequence[Cut]) -> Input:
+        try:
+            return await shown(value, cuts, self.studio, _INPUT_FORMATS, PICTURE_BYTES)
+        except BadRequest as error:
+            raise Complaint([field], error.message, "image_load_error") from error
+
+    def _urls(self, application: str, id: str) -> dict[str, str]:
+        response = f"{self.studio.address}/{self.name}/{application}/requests/{id}"
+        return {"response_url": response, "status_url": f"{response}/status", "cancel_url": f"{response}/cancel"}
+
+    def _task(self, visit: Visit) -> Task:
+        found = self.studio.tasks.find(visit.request.match_info["id"])
+        if found is None or visit.request.match_info["app"] != _application(str(found.memo["app"])):
+            raise QueueError(404, "Request not found")
+        return found
+
+    async def _status(self, visit: Visit) -> web.StreamResponse:
+        task = self._task(visit)
+        told: dict[str, object] = {"request_id": task.id, **self._urls(visit.request.match_info["app"], task.id)}
+        if task.phase == "queued":
+            return await visit.send({"status": "IN_QUEUE", "queue_position": 0, **told}, 202)
+        wanted = visit.request.query.get("logs", "0").lower() in ("1", "true")
+        log = {"message": "painting", "level": "INFO", "source": "USER", "timestamp": "2026-01-01T00:00:00.000Z"}
+        told["logs"] = [log] if wanted else None
+        if task.phase == "running":
+            return await visit.send({"status": "IN_PROGRESS", **told}, 202)
+        failure = _failure(task)
+        error = {"error": str(failure), "error_type": failure.kind} if failure else {}
+        return await visit.send({"status": "COMPLETED", "metrics": {"inference_time": 0.1}, **told, **error})
+
+    async def _cancel(self, visit: Visit) -> web.StreamResponse:
+        task = self._task(visit)
+        if task.phase == "done":
+            return await visit.send({"status": "ALREADY_COMPLETED"}, 400)
+        self.studio.tasks.cancel(task.id)
+        return await visit.send({"status": "CANCELLATION_REQUESTED"}, 202)
+
+    async def _result(self, visit: Visit) -> web.StreamResponse:
+        task = self._task(visit)
+        visit.headers["x-fal-request-id"] = task.id
+        if task.phase in ("queued", "running"):
+            raise QueueError(400, "Request is still in progress")
+        if (failure := _failure(task)) is not None:
+            raise failure
+        if (detail := _verdict(task)) is not None:
+            visit.headers["X-Fal-Retryable"] = "false"
+            return await visit.send({"detail": detail}, 422)
+        asked = msgspec.convert(task.memo, Asked)
+        pictures = await self.paint(visit, _scenes(asked, task.inputs))
+        return await visit.send(self._output(asked, pictures, black=refused_late(task.prompt)))
+
+    def _output(self, asked: Asked, pictures: Sequence[Spool], *, black: bool) -> dict[str, object]:
+        app = APPS[asked.app]
+        files = [self._file(asked, picture, index) for index, picture in enumerate(pictures)]
+        beside: dict[str, object] = {
+            "seed": asked.seed,
+            "timings": {"inference": 0.1},
+            "prompt": asked.prompt,
+            "has_nsfw_concepts": [black] * len(files),
+            "description": "",
+        }
+        told = {name: beside[name] for name in app.tells}
+        return {**({"image": files[0] if files else None} if app.alone else {"images": files}), **told}
+
+    def _file(self, asked: Asked, picture: Spool, index: int) -> dict[str, object]:
+        return {
+            "url": self.hosted(picture, asked.prompt),
+            "width": asked.width,
+            "height": asked.height,
+            "content_type": f"image/{asked.format}",
+            "file_name": f"{asked.seed}-{index}.{asked.format}",
+            "file_size": picture.size,
+        }
+
+
+def _application(name: str) -> str:
+    """What stands in a request's URLs: an app without its path."""
+    return "/".join(name.split("/")[:2])
+
+
+def _failure(task: Task) -> QueueError | None:
+    """Why the queue itself gave a task up."""
+    if task.phase == "cancelled":
+        return QueueError(499, "The request was cancelled by the client.", "client_cancelled")
+    if fails(task.prompt):
+        return QueueError(500, "The runner encountered an internal server error.", "runner_server_error")
+    return None
+
+
+def _verdict(task: Task) -> object:
+    """The detail with which an app turned an input down; None where it did not."""
+    if "detail" in task.memo:
+        return task.memo["detail"]
+    flags_pictures = "has_nsfw_concepts" in APPS[str(task.memo["app"])].tells
+    if refused(task.prompt) or (refused_late(task.prompt) and not flags_pictures):
+        message = "The content could not be processed because it contained material flagged by a content checker."
+        return Complaint(["prompt"], message, "content_policy_violation").detail
+    return None
+
+
+def _scenes(asked: Asked, inputs: Sequence[bytes]) -> list[Scene]:
+    first = Scene(
+        model=asked.app,
+        prompt=asked.prompt,
+        width=asked.width,
+        height=asked.height,
+        format=asked.format,
+        label=asked.label,
+        base=inputs[0] if inputs else None,
+        mask=inputs[1] if asked.masked and len(inputs) > 1 else None,
+    )
+    return [msgspec.structs.replace(first, seed=asked.seed + index) for index in range(asked.count)]

@@ -1,0 +1,261 @@
+from __future__ import annotations
+
+import asyncio
+import base64
+import io
+import uuid
+from collections.abc import AsyncIterator, Callable, Mapping
+
+import pytest
+from aiohttp import ClientSession
+from PIL import Image
+from runware import IImageInference, IInputs, ISafety, Runware
+from runware.types import IAsyncTaskResponse
+from runware.utils import RunwareAPIError
+
+from pictura.sandbox.server import Sandbox
+
+KEY = "sk-test-sandbox"
+SCHNELL, FLUX_2, FILL, SEEDREAM = "runware:100@1", "bfl:5@1", "bfl:1@2", "bytedance:seedream@4.5"
+
+MakePicture = Callable[..., bytes]
+
+
+@pytest.fixture
+async def sdk(address: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Runware]:
+    """The official client, pointed at the sandbox and nowhere else. It speaks WebSocket."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    client = Runware(api_key=KEY, url=f"{address.replace('http', 'ws')}/runware/v1")
+    await client.connect()
+    yield client
+    await client.disconnect()
+
+
+def opened(data: bytes) -> Image.Image:
+    return Image.open(io.BytesIO(data))
+
+
+async def fetched(http: ClientSession, url: str) -> Image.Image:
+    async with http.get(url) as answer:
+        return opened(await answer.read())
+
+
+def data_url(data: bytes) -> str:
+    return f"data:image/png;base64,{base64.b64encode(data).decode()}"
+
+
+def inference(**fields: object) -> dict[str, object]:
+    task = {"taskType": "imageInference", "taskUUID": str(uuid.uuid4()), "model": SCHNELL, "positivePrompt": "a fox"}
+    return {**task, "width": 256, "height": 256, **fields}
+
+
+async def posted(
+    http: ClientSession, address: str, *tasks: Mapping[str, object]
+) -> tuple[int, dict[str, list[object]]]:
+    async with http.post(f"{address}/runware/v1", json=tasks) as answer:
+        return answer.status, await answer.json()
+
+
+# -- the official SDK --
+
+
+async def test_generate_several(sdk: Runware, http: ClientSession) -> None:
+    assert sdk.isAuthenticated()
+    images = await sdk.imageInference(
+        IImageInference(
+            model=SCHNELL,
+            positivePrompt="a fox",
+            negativePrompt="rain",
+            width=512,
+            height=256,
+            steps=4,
+            CFGScale=1.5,
+            seed=7,
+            numberResults=2,
+            outputFormat="PNG",
+            includeCost=True,
+            safety=ISafety(checkContent=True),
+        )
+    )
+    assert [(image.seed, image.cost, image.NSFWContent) for image in images] == [
+        (7, 0.0013, False),
+        (8, 0.0013, False),
+    ]
+    first, second = [await fetched(http, image.imageURL) for image in images]
+    assert (first.format, first.size, second.size) == ("PNG", (512, 256), (512, 256))
+    assert first.tobytes() != second.tobytes()
+
+
+@pytest.mark.parametrize("kind", ["base64Data", "dataURI"])
+async def test_pictures_in_the_answer(sdk: Runware, kind: str) -> None:
+    (image,) = await sdk.imageInference(
+        IImageInference(model=SCHNELL, positivePrompt="a fox", width=128, height=128, outputType=kind)
+    )
+    text = image.imageBase64Data or image.imageDataURI.partition(",")[2]
+    assert opened(base64.b64decode(text, validate=True)).format == "JPEG"
+
+
+async def test_edits(sdk: Runware, http: ClientSession, picture: MakePicture) -> None:
+    url, mask = data_url(picture(96, 64)), data_url(picture(96, 64, "png", "L"))
+    (filled,) = await sdk.imageInference(
+        IImageInference(model=FILL, positivePrompt="a hat", seedImage=url, maskImage=mask, outputFormat="WEBP")
+    )
+    (guided,) = await sdk.imageInference(
+        IImageInference(model=FLUX_2, positivePrompt="a hat", inputs=IInputs(referenceImages=[url, url]))
+    )
+    assert (await fetched(http, filled.imageURL)).size == (96, 64)
+    assert (await fetched(http, guided.imageURL)).size == (1248, 832)
+
+
+async def test_a_task_that_answers_later(sdk: Runware, http: ClientSession) -> None:
+    accepted = await sdk.imageInference(
+        IImageInference(
+            model=SCHNELL, positivePrompt="a fox", width=128, height=128, numberResults=2, deliveryMethod="async"
+        )
+    )
+    assert isinstance(accepted, IAsyncTaskResponse)
+    await asyncio.sleep(0.2)  # a first question that comes too early makes the SDK wait half a minute
+    images = await sdk.getResponse(accepted.taskUUID, numberResults=2)
+    assert [image.status for image in images] == ["success", "success"]
+    assert (await fetched(http, images[1].imageURL)).size == (128, 128)
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ({"positivePrompt": "a fox [refuse]"}, "invalidProviderContent"),
+        ({"positivePrompt": "a fox [refuse late]"}, "invalidProviderContent"),
+        ({"positivePrompt": "a fox [fault:failed]"}, "timeoutProvider"),
+        ({"model": "nobody:1@1"}, "invalidModel"),
+        ({"width": 100}, "invalidWidth"),
+    ],
+)
+async def test_errors(sdk: Runware, fields: Mapping[str, str], code: str) -> None:
+    task = {"model": SCHNELL, "positivePrompt": "a fox", "width": 128, "height": 128, **fields}
+    with pytest.raises(RunwareAPIError) as caught:
+        await sdk.imageInference(IImageInference(**task))
+    assert caught.value.code == code
+    assert caught.value.error_data["taskType"] == "imageInference"
+
+
+async def test_a_wrong_key(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    client = Runware(api_key="wrong", url=f"{address.replace('http', 'ws')}/runware/v1")
+    await client.connect()
+    assert not client.isAuthenticated()
+    await client.disconnect()
+
+
+# -- over HTTP --
+
+
+async def test_several_tasks_in_one_request(address: str, http: ClientSession) -> None:
+    status, told = await posted(
+        http,
+        address,
+        inference(),
+        inference(width=100),
+        {"taskType": "videoInference", "taskUUID": str(uuid.uuid4())},
+    )
+    assert status == 200
+    assert (len(told["data"]), len(told["errors"])) == (1, 2)
+
+
+async def test_the_key_may_stand_in_the_body(address: str) -> None:
+    async with ClientSession() as anyone:
+        key = {"taskType": "authentication", "apiKey": KEY}
+        assert (await posted(anyone, address, key, inference()))[0] == 200
+        status, told = await posted(anyone, address, inference())
+    assert status == 401
+    assert told["errors"] == [
+        {
+            "code": "invalidApiKey",
+            "message": "Invalid API key. Get one at https://runware.ai/signup",
+            "parameter": "apiKey",
+        }
+    ]
+
+
+async def test_a_uuid_is_good_for_one_task(address: str, http: ClientSession) -> None:
+    for method in ("sync", "async"):
+        task = inference(deliveryMethod=method)
+        assert (await posted(http, address, task))[0] == 200
+        status, told = await posted(http, address, task)
+        assert status == 400
+        assert told["errors"][0]["code"] == "conflictTaskUUID"  # type: ignore[index]
+        assert told["errors"][0]["taskUUID"] == task["taskUUID"]  # type: ignore[index]
+
+
+async def test_how_a_task_stands(address: str, http: ClientSession) -> None:
+    task = inference(deliveryMethod="async", numberResults=2, positivePrompt="a fox [fault:long 60]")
+    question = {"taskType": "getResponse", "taskUUID": task["taskUUID"]}
+    assert await posted(http, address, question) == (200, {"data": []})
+    told = {"taskType": "imageInference", "taskUUID": task["taskUUID"]}
+    assert await posted(http, address, task) == (200, {"data": [told]})
+    assert await posted(http, address, question) == (200, {"data": [{**told, "status": "processing"}] * 2})
+
+
+async def test_a_new_sandbox_knows_no_task_of_the_callers_making() -> None:
+    sandboxes = [Sandbox(accepts=lambda key: key == KEY) for _ in range(2)]
+    task = inference(deliveryMethod="async")
+    answers = []
+    async with ClientSession(headers={"Authorization": f"Bearer {KEY}"}) as http:
+        for sandbox, said in zip(
+            sandboxes, (task, {"taskType": "getResponse", "taskUUID": task["taskUUID"]}), strict=True
+        ):
+            try:
+                answers.append(await posted(http, await sandbox.start(), said))
+            finally:
+                await sandbox.close()
+    assert answers[1] == (200, {"data": []})
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ({"taskUUID": "7"}, "invalidTaskUUID"),
+        ({"taskUUID": str(uuid.uuid1())}, "invalidTaskUUID"),
+        ({"taskUUID": None}, "missingTaskUUID"),
+        ({"model": ""}, "missingModel"),
+        ({"positivePrompt": "a"}, "invalidPositivePrompt"),
+        ({"positivePrompt": "a" * 3001}, "invalidPositivePrompt"),
+        ({"positivePrompt": None}, "missingPositivePrompt"),
+        ({"height": None}, "missingHeight"),
+        ({"height": 64}, "invalidHeight"),
+        ({"height": 250}, "invalidWidth"),
+        ({"numberResults": 21}, "invalidNumberResults"),
+        ({"outputFormat": "jpeg"}, "invalidOutputFormat"),
+        ({"outputQuality": 100}, "invalidOutputQuality"),
+        ({"deliveryMethod": "later"}, "invalidDeliveryMethod"),
+        ({"steps": 0}, "invalidSteps"),
+        ({"safety": {"level": 1}}, "unsupportedParameter"),
+        ({"n": 2}, "unsupportedParameter"),
+        ({"seedImage": "a.png"}, "invalidSeedImage"),
+        ({"seedImage": data_url(b"no picture")}, "invalidSeedImage"),
+        ({"model": "bfl:2@1", "steps": 4}, "unsupportedParameter"),
+        ({"model": "bfl:2@1", "providerSettings": {"bfl": {"safetyTolerance": 7}}}, "invalidSafetyTolerance"),
+        ({"model": "bfl:3@1", "width": 1000, "height": 1000}, "invalidWidth"),
+        ({"model": "bfl:3@1", "inputs": {"referenceImages": ["https://a.example/a"] * 3}}, "invalidReferenceImages"),
+        ({"model": FLUX_2, "height": None}, "missingHeight"),
+        ({"model": FLUX_2, "numberResults": 2}, "invalidNumberResults"),
+        ({"model": FLUX_2, "referenceImages": ["https://example.com/a.png"]}, "unsupportedParameter"),
+        ({"model": FILL}, "missingSeedImage"),
+        ({"model": FILL, "seedImage": "https://example.com/a.png"}, "missingMaskImage"),
+        ({"model": SEEDREAM, "width": 1024, "height": 1024}, "invalidWidth"),
+    ],
+    ids=str,
+)
+async def test_tasks_that_are_refused(
+    address: str, http: ClientSession, fields: Mapping[str, object], code: str
+) -> None:
+    status, told = await posted(http, address, inference(**fields))
+    assert status == 400
+    assert told["errors"][0]["code"] == code  # type: ignore[index]
+
+
+async def test_bodies_that_are_no_tasks(address: str, http: ClientSession) -> None:
+    for body in (b"{}", b"[7]", b"[", b""):
+        async with http.post(f"{address}/runware/v1", data=body) as answer:
+            assert answer.status == 400
+    async with http.get(f"{address}/runware/v2") as answer:
+        assert answer.status == 404
