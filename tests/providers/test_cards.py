@@ -13,9 +13,9 @@ from pictura.core.model import ModelCard
 from pictura.core.money import usd
 from pictura.core.plugins import discover
 from pictura.core.price import Order, PerToken, bill, quote
-from pictura.core.request import ImageRequest, InputPicture
 from pictura.core.size import AUTO, allowed, fit, parse
 from pictura.providers.base import Provider
+from tests.least import least_options, least_request
 
 #: Every name in use, at vendors and at routers, by the card it must lead to.
 NAMES = {
@@ -39,10 +39,13 @@ NAMES = {
     "imagen-4.0-generate-001": "",
     "imagen-4.0-fast-generate-001": "",
     "imagen-4.0-ultra-generate-001": "",
-    "seedream-5.0-pro": "seedream-5-0-pro-260628 doubao-seedream-5-0-pro Seedream:5.0-pro "
-    "dola-seedream-5-0-pro seedream-image-v5.0-pro",
-    "seedream-5.0-lite": "seedream-5-0-260128 doubao-seedream-5-0-lite "
-    "Seedream:5.0-lite Seedream:5.0 doubao-seedream-5.0-lite SI:5.0-lite seedream-image-v5.0-lite",
+    "seedream-5.5": "doubao-seedream-5-5-261028 dola-seedream-5-5-261028 seedream-5-5-261028 Seedream:5.5",
+    "seedream-5.0-pro": "doubao-seedream-5-0-pro-260628 seedream-5-0-pro-260628 doubao-seedream-5-0-pro "
+    "Seedream:5.0-pro dola-seedream-5-0-pro dola-seedream-5-0-pro-260628 seedream-image-v5.0-pro",
+    "seedream-5.0-flash": "doubao-seedream-5-0-flash-260915 dola-seedream-5-0-flash-260915 Seedream:5.0-flash",
+    "seedream-5.0-lite": "doubao-seedream-5-0-260128 seedream-5-0-260128 seedream-5-0-lite-260128 "
+    "doubao-seedream-5-0-lite Seedream:5.0-lite Seedream:5.0 doubao-seedream-5.0-lite SI:5.0-lite "
+    "seedream-image-v5.0-lite",
     "seedream-4.5": "doubao-seedream-4-5-251128 Seedream:4.5 seedream-4-5-251128 doubao-seedream-4.5 SI:4.5",
     "seedream-4.0": "doubao-seedream-4-0-250828 Seedream:4.0 seedream-4-0-250828 doubao-seedream-4.0 "
     "seedream-4.0-base SI:4.0",
@@ -51,7 +54,7 @@ NAMES = {
     "qwen-image-plus": "qwen-image qwen-image-plus-2026-01-09",
     "qwen-image-max": "qwen-image-max-2025-12-30",
     "qwen-image-2.0": "qwen-image-2.0-2026-03-03",
-    "qwen-image-2.0-pro": "qwen-image-2.0-pro-2026-03-03",
+    "qwen-image-2.0-pro": "qwen-image-2.0-pro-2026-03-03 qwen-image-2.0-pro-2026-04-22",
     "qwen-image-3.0": "",
     "qwen-image-3.0-pro": "",
     "qwen-image-edit-plus": "qwen-image-edit-plus-2025-10-30 qwen-image-edit-plus-2025-12-15",
@@ -76,6 +79,7 @@ NAMES = {
     "flux-kontext-max": "",
     "flux-pro-1.0-fill": "",
     "flux-pro-1.0-expand": "",
+    "flux-3-image": "black-forest-labs/flux-3-image",
     "flux-2-pro": "FLUX.2-pro black-forest-labs/flux-2-pro",
     "flux-2-max": "",
     "flux-2-flex": "",
@@ -86,26 +90,86 @@ NAMES = {
     "hy-image-v3": "Hunyuan:3.0 hunyuan-image-3 Hy-Image-3.0",
     "hy-image-v3.5-preview": "Hunyuan:3.5-preview",
     "hunyuan-image-legacy": "SubmitHunyuanImageJob hunyuan-image",
+    "hunyuan-image-chat": "SubmitHunyuanImageChatJob",
+    "hunyuan-image-lite": "TextToImageLite",
     "vod-og-image2": "OG/image2",
+    "vod-og-image2.5-sunburst": "OG/image2.5_sunburst",
+    "vod-og-image2.5-flare": "OG/image2.5_flare",
     "vod-gg-3.1": "GG/3.1",
+    "vod-gg-3.1-lite": "GG/3.1-lite",
+    "vod-gg-3.0": "GG/3.0",
+    "vod-gg-2.5": "GG/2.5",
     "vod-kling-3.0-omni": "Kling/3.0-Omni",
+    "vod-kling-o1": "Kling/O1",
+    "vod-kling-3.0": "Kling/3.0",
+    "vod-kling-2.1": "Kling/2.1",
+    "vod-kling-scene": "Kling/scene",
+    "vod-si-5.0-lite": "SI/5.0-lite",
     "vod-si-4.5": "SI/4.5",
-    "stable-image-ultra": "stability/stable-image-ultra",
-    "stable-image-core": "stability/stable-image-core",
+    "vod-si-4.0": "SI/4.0",
+    "vod-hunyuan-3.0": "Hunyuan/3.0",
+    "vod-hunyuan-3.5-preview": "Hunyuan/3.5-preview",
+    "vod-vidu-q2": "Vidu/q2",
+    "vod-qwen-0925": "Qwen/0925",
+    "vod-mingmou-1.0": "Mingmou/1.0",
+    "stable-image-ultra": "generate/ultra stability/stable-image-ultra",
+    "stable-image-core": "generate/core stability/stable-image-core",
     "sd3.5-large": "stability/sd3.5-large",
     "sd3.5-large-turbo": "stability/sd3.5-large-turbo",
     "sd3.5-medium": "stability/sd3.5-medium",
+    "sd3.5-flash": "stability/sd3.5-flash",
+    "stable-image-inpaint": "edit/inpaint stability/inpaint",
+    "stable-image-erase": "edit/erase stability/erase",
+    "stable-image-outpaint": "edit/outpaint stability/outpaint",
+    "stable-image-search-and-replace": "edit/search-and-replace stability/search-and-replace",
+    "stable-image-search-and-recolor": "edit/search-and-recolor stability/search-and-recolor",
+    "stable-image-remove-background": "edit/remove-background stability/remove-background",
+    "stable-image-relight": "edit/replace-background-and-relight stability/replace-background-and-relight",
+    "stable-image-sketch": "control/sketch stability/sketch",
+    "stable-image-structure": "control/structure stability/structure",
+    "stable-image-style": "control/style stability/style",
+    "stable-image-style-transfer": "control/style-transfer stability/style-transfer",
+    "stable-image-upscale-fast": "upscale/fast stability/fast",
+    "stable-image-upscale-conservative": "upscale/conservative stability/conservative",
+    "stable-image-upscale-creative": "upscale/creative stability/creative",
     "fal-flux-schnell": "fal-ai/flux/schnell",
     "fal-flux-dev": "fal-ai/flux/dev",
     "fal-nano-banana-2": "fal-ai/nano-banana-2",
     "fal-nano-banana-pro": "fal-ai/nano-banana-pro",
     "fal-gpt-image-2": "openai/gpt-image-2",
     "fal-hunyuan-world": "fal-ai/hunyuan_world",
+    "fal-flux-pro-1.1": "fal-ai/flux-pro/v1.1",
+    "fal-flux-pro-1.1-ultra": "fal-ai/flux-pro/v1.1-ultra",
+    "fal-nano-banana": "fal-ai/nano-banana",
+    "fal-seedream-3.0": "fal-ai/bytedance/seedream/v3/text-to-image",
+    "fal-ideogram-3": "fal-ai/ideogram/v3",
+    "fal-recraft-3": "fal-ai/recraft/v3/text-to-image",
     "local-a1111": "",
     "local-comfyui": "",
     "local-vllm-omni": "",
     "local-sglang": "",
     "local-diffusers": "",
+    "replicate-flux-schnell": "black-forest-labs/flux-schnell",
+    "replicate-flux-dev": "black-forest-labs/flux-dev",
+    "replicate-flux-1.1-pro": "black-forest-labs/flux-1.1-pro",
+    "replicate-flux-kontext-max": "black-forest-labs/flux-kontext-max",
+    "replicate-flux-2-flex": "black-forest-labs/flux-2-flex",
+    "replicate-flux-fill-pro": "black-forest-labs/flux-fill-pro",
+    "replicate-seedream-4.5": "bytedance/seedream-4.5",
+    "replicate-nano-banana-pro": "google/nano-banana-pro",
+    "together-flux-schnell": "black-forest-labs/FLUX.1-schnell",
+    "together-flux-1.1-pro": "black-forest-labs/FLUX.1.1-pro",
+    "together-flux-kontext-pro": "black-forest-labs/FLUX.1-kontext-pro",
+    "together-flux-kontext-max": "black-forest-labs/FLUX.1-kontext-max",
+    "together-flux-2-pro": "black-forest-labs/FLUX.2-pro",
+    "together-flux-2-dev": "black-forest-labs/FLUX.2-dev",
+    "runware-flux-dev": "runware:101@1",
+    "runware-flux-schnell": "runware:100@1",
+    "runware-flux-1.1-pro": "bfl:2@1",
+    "runware-flux-kontext-pro": "bfl:3@1",
+    "runware-flux-2-pro": "bfl:5@1",
+    "runware-flux-fill-pro": "bfl:1@2",
+    "runware-seedream-4.5": "bytedance:seedream@4.5",
     "test/test": "imagerouter-test",
 }
 
@@ -178,10 +242,16 @@ gemini-3.1-flash-image  -        2K         0.101
 gemini-3.1-flash-image  -        4K         0.151
 gemini-3.1-flash-lite-image -    1K         0.0336
 gemini-nano-banana-2.1  -        1K         0.0336
+gemini-nano-banana-2.1  -        2K         0.0504
+gemini-nano-banana-2.1  -        4K         0.1134
 imagen-4.0-generate-001 -        1K         0.04
 imagen-4.0-fast-generate-001 -   1K         0.02
 imagen-4.0-ultra-generate-001 -  2K         0.06
+seedream-5.5            -        1K         0.02
+seedream-5.5            -        2K         0.035
+seedream-5.0-pro        -        1K         0.045
 seedream-5.0-pro        -        2K         0.09
+seedream-5.0-flash      -        2K         0.018
 seedream-5.0-lite       -        2K         0.035
 seedream-4.5            -        4K         0.04
 seedream-4.0            -        2K         0.03
@@ -191,10 +261,15 @@ qwen-image-max          -        1328x1328  0.075
 qwen-image-2.0          -        2048x2048  0.035
 qwen-image-2.0-pro      -        2048x2048  0.075
 qwen-image-3.0          -        2048x2048  0.03
+qwen-image-3.0-pro      -        1500x1500  0.04
+qwen-image-3.0-pro      -        1536x1536  0.075
 qwen-image-edit-plus    -        1024x1024  0.03
 qwen-image-edit-max     -        1024x1024  0.075
 qwen-image-edit         -        1024x1024  0.045
+wan2.7-image            -        2048x2048  0.03
+wan2.7-image-pro        -        4096x4096  0.075
 kling-v3-omni           -        2K         0.028
+kling-v3-omni           -        4K         0.056
 kling-image-o1          -        1K         0.028
 kling-v3-image          -        1K         0.028
 kling-v2-1              -        1K         0.014
@@ -221,6 +296,23 @@ stable-image-core       -        1024x1024  0.03
 sd3.5-large             -        1024x1024  0.065
 sd3.5-large-turbo       -        1024x1024  0.04
 sd3.5-medium            -        1024x1024  0.035
+sd3.5-flash             -        1024x1024  0.025
+stable-image-inpaint    -        auto       0.05
+stable-image-erase      -        auto       0.05
+stable-image-outpaint   -        auto       0.04
+stable-image-search-and-replace - auto      0.05
+stable-image-search-and-recolor - auto      0.05
+stable-image-remove-background - auto       0.05
+stable-image-relight    -        auto       0.08
+stable-image-sketch     -        auto       0.05
+stable-image-structure  -        auto       0.05
+stable-image-style      -        1024x1024  0.05
+stable-image-style-transfer -    auto       0.08
+stable-image-upscale-fast -      auto       0.02
+stable-image-upscale-conservative - auto    0.40
+stable-image-upscale-creative -  auto       0.60
+hy-image-v3.5-preview   -        1024x1024  0.024
+hy-image-v3.5-preview   -        4096x4096  0.032
 fal-flux-schnell        -        1024x768   0.003
 fal-flux-dev            -        1024x768   0.025
 fal-nano-banana-2       -        0.5K       0.06
@@ -232,7 +324,35 @@ fal-nano-banana-pro     -        4K         0.30
 fal-gpt-image-2         low      1024x1024  0.006
 fal-gpt-image-2         medium   1024x1024  0.053
 fal-gpt-image-2         high     1024x1024  0.211
+fal-gpt-image-2         high     3840x2160  0.400
 fal-hunyuan-world       -        auto       0.15
+fal-flux-schnell        -        2048x2048  0.012
+fal-flux-pro-1.1        -        1024x1024  0.04
+fal-flux-pro-1.1-ultra  -        16:9       0.06
+fal-nano-banana         -        16:9       0.039
+fal-seedream-3.0        -        1024x1024  0.03
+fal-ideogram-3          -        1024x1024  0.06
+fal-recraft-3           -        1024x1024  0.04
+replicate-flux-schnell  -        1024x1024  0.003
+replicate-flux-dev      -        1024x1024  0.025
+replicate-flux-1.1-pro  -        1344x768   0.04
+replicate-flux-kontext-max -     1024x1024  0.08
+replicate-flux-2-flex   -        1024x1024  0.06
+replicate-flux-fill-pro -        auto       0.05
+replicate-seedream-4.5  -        4K         0.04
+replicate-nano-banana-pro -      2K         0.15
+replicate-nano-banana-pro -      4K         0.30
+together-flux-schnell   -        1024x1024  0.0027
+together-flux-1.1-pro   -        1024x1024  0.04
+together-flux-kontext-pro -      1024x1024  0.04
+together-flux-kontext-max -      1024x1024  0.08
+together-flux-2-pro     -        1024x1024  0.03
+together-flux-2-dev     -        1024x1024  0.0154
+runware-flux-1.1-pro    -        1024x1024  0.04
+runware-flux-kontext-pro -       1024x1024  0.04
+runware-flux-2-pro      -        1024x1024  0.03
+runware-flux-fill-pro   -        auto       0.05
+runware-seedream-4.5    -        2048x2048  0.04
 test/test               -        1024x1024  0
 local-a1111             -        512x512    0
 """
@@ -240,9 +360,14 @@ ROWS = [line.split() for line in PUBLISHED.splitlines() if line]
 
 #: What is sold for a price nobody knows, or for yuan only.
 UNPRICED = {
-    *("qwen-image-3.0-pro", "wan2.6-t2i", "wan2.6-image", "wan2.7-image", "wan2.7-image-pro", "seededit-3.0"),
-    *("hunyuan-panorama-2.0", "vod-og-image2", "vod-gg-3.1", "vod-kling-3.0-omni", "vod-si-4.5"),
-    *("hy-world2-panorama", "hy-image-v3", "hy-image-v3.5-preview", "hunyuan-image-legacy"),
+    *("runware-flux-dev", "runware-flux-schnell"),
+    *("wan2.6-t2i", "wan2.6-image", "seededit-3.0"),
+    *("hunyuan-panorama-2.0", "vod-og-image2", "vod-og-image2.5-sunburst", "vod-og-image2.5-flare"),
+    *("vod-gg-3.1", "vod-gg-3.1-lite", "vod-gg-3.0", "vod-gg-2.5", "vod-vidu-q2", "vod-qwen-0925", "vod-mingmou-1.0"),
+    "flux-3-image",
+    *("vod-kling-3.0-omni", "vod-kling-o1", "vod-kling-3.0", "vod-kling-2.1", "vod-kling-scene"),
+    *("vod-si-5.0-lite", "vod-si-4.5", "vod-si-4.0", "vod-hunyuan-3.0", "vod-hunyuan-3.5-preview"),
+    *("hy-world2-panorama", "hy-image-v3", "hunyuan-image-legacy", "hunyuan-image-chat", "hunyuan-image-lite"),
 }
 
 
@@ -255,13 +380,6 @@ def every_card() -> Iterator[ModelCard]:
 CARDS = {card.id: card for card in every_card()}
 BY_NAME = {name.lower(): card for card in CARDS.values() for name in card.names}
 cards = pytest.mark.parametrize("card", CARDS.values(), ids=lambda card: card.id)
-
-
-def default_request(card: ModelCard) -> ImageRequest:
-    """The least that may be said to a model: a prompt, and a picture where it works on one."""
-    images = (InputPicture(ref="upload:0"),) if card.inputs.required or "generate" not in card.modes else ()
-    prompt = "" if card.prompt.need == "none" else "a fox in the snow"
-    return ImageRequest(model=card.id, prompt=prompt, images=images, operation="edit" if images else "generate")
 
 
 @pytest.mark.parametrize("model", NAMES)
@@ -286,7 +404,7 @@ def test_no_two_cards_share_a_name() -> None:
 
 @cards
 def test_a_card_takes_its_own_default_request(card: ModelCard) -> None:
-    assert check(default_request(card), card) == []
+    assert check(least_request(card), card) == []
     fit(AUTO, card.sizes)
 
 
@@ -302,8 +420,7 @@ def test_a_card_takes_every_size_it_lists(card: ModelCard) -> None:
 def test_a_card_takes_its_own_defaults(card: ModelCard) -> None:
     told = {name: getattr(option, "default", None) for name, option in card.params.items()}
     defaults = {name: default for name, default in told.items() if default is not None}
-    request = default_request(card)
-    assert check(ImageRequest(model=card.id, prompt=request.prompt, images=request.images, params=defaults), card) == []
+    assert check(least_request(card, params={**defaults, **least_options(card)}), card) == []
 
 
 @cards

@@ -16,6 +16,7 @@ from pictura.core.size import AUTO, allowed, fit, parse
 from pictura.infra.dial import parse_url
 from pictura.providers.base import Ask, Channel, Done, Provider, StreamingProvider
 from pictura.providers.plain import SANDBOX_PATH, PlainProvider
+from tests.least import least_options, least_pictures, least_request
 
 FOUND, BROKEN = discover("pictura.providers", "pictura.providers", Provider)  # type: ignore[type-abstract]
 CARDS = [pytest.param(card, id=card.id) for provider in FOUND.values() for card in provider.MODELS]
@@ -77,10 +78,7 @@ def test_a_card_is_sound(card: ModelCard) -> None:
 
 @pytest.mark.parametrize("card", CARDS)
 def test_a_card_takes_what_it_says_it_takes(card: ModelCard) -> None:
-    alone = "generate" in card.modes and not card.inputs.required
-    images = () if alone else (InputPicture(ref="upload:0"),)
-    prompt = "" if card.prompt.need == "none" else "a fox"
-    assert check(ImageRequest(model=card.id, prompt=prompt, images=images, n=card.max_n), card) == []
+    assert check(least_request(card, n=card.max_n), card) == []
     for word in (*allowed(card.sizes), "auto"):
         fit(parse(word), card.sizes)
 
@@ -111,12 +109,14 @@ async def test_its_first_model_draws_in_the_sandbox(
     picture: Callable[..., object],
 ) -> None:
     card = next(card for card in provider.MODELS if card.status == "live" or len(provider.MODELS) == 1)
-    images = (picture(),) if card.inputs.required or "generate" not in card.modes else ()
+    images = tuple(picture() for _ in range(least_pictures(card)))
     channel = sandbox(provider.sandbox_path or SANDBOX_PATH)
     speaker = provider() if provider.sandbox_path else PlainProvider()
     named = dict.fromkeys(provider.env, "sandbox") | {next(iter(provider.env), "api_key"): channel.secrets["api_key"]}
     channel.secrets = named
-    answer = await speaker.start(ask(card, images=images, size=fit(AUTO, card.sizes)), channel)
+    answer = await speaker.start(
+        ask(card, images=images, size=fit(AUTO, card.sizes), params=least_options(card)), channel
+    )
     # A provider by task id is asked again by its own tests.
     if isinstance(answer, Done):
         assert answer.pictures[0].spool or answer.pictures[0].url
