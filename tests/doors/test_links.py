@@ -33,6 +33,13 @@ def test_a_signed_link_is_good() -> None:
     assert links().own_key(url) == KEY
 
 
+def test_a_vendor_is_given_a_link_only_where_it_could_fetch_it() -> None:
+    assert links().public(KEY) == ""
+    url = links(public_url="https://img.example.com").public(KEY)
+    assert url.startswith(f"https://img.example.com/files/{KEY}?")
+    assert links().own_key(url) == KEY
+
+
 @pytest.mark.parametrize("base", ["http://127.0.0.1:4000", "https://another.example", "http://[::1]:1"])
 def test_a_link_is_known_again_under_any_base(base: str) -> None:
     url = links().sign("https://img.example.com", KEY)

@@ -34,6 +34,7 @@ class Rig:
         self.caller = Caller(client, self.health, timeout_s)
         self.events: list[str] = []
         self.previews: list[Preview] = []
+        self.polled: list[Pending] = []
         self.spools: list[Spool] = []
 
     def spool(self) -> Spool:
@@ -49,7 +50,9 @@ class Rig:
             self.events.append(f"saved {task.upstream_id}")
 
         ask = msgspec.structs.replace(ASK, **said)
-        return await self.caller.call(candidate, ask, lambda: self.events.append("sent"), self.previews.append, save)
+        return await self.caller.call(
+            candidate, ask, lambda: self.events.append("sent"), self.previews.append, save, self.polled.append
+        )
 
 
 @pytest.fixture
@@ -201,7 +204,13 @@ async def test_a_task_nobody_can_ask_about(rig: Rig) -> None:
 # -- polling --
 
 
-@pytest.mark.parametrize("error", [NotSent("x"), Lost("x"), Rejected("x"), Throttled("x", retry_after_s=3)])
+@pytest.mark.parametrize(
+    "error",
+    [
+        *(NotSent("x"), Lost("x"), Rejected("x"), Throttled("x", retry_after_s=3)),
+        Failed("the vendor could not say how the task stands", upstream_status=500),
+    ],
+)
 async def test_a_poll_that_does_not_get_through_is_repeated(
     rig: Rig, error: PicturaError, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -703,6 +703,45 @@ async def test_a_job_that_was_sent_is_finished_whoever_leaves(engine: Engine, pr
     assert engine.purse() == (-40_000, 0)
 
 
+async def test_a_task_is_taken_back_at_its_vendor(engine: Engine, provider: Scripted) -> None:
+    """It is asked to stop, and what it then says of the task ends the job."""
+    reached, opened, step = gate(Failed("the task was cancelled", unbilled=True))
+    provider.script.extend([TASK, step])
+    handle = await engine.submit()
+    await reached.wait()
+    assert await engine.gateway.cancel(handle.job.id, "default")
+    assert [task.upstream_id for task in provider.cancelled] == ["task-1"]
+    opened.set()
+    outcome = await outcome_of(handle)
+    assert error_of(outcome).message == "the task was cancelled"
+    assert engine.job(handle).state is JobState.CANCELLED
+    assert len(provider.calls) == 1
+    assert engine.purse() == (0, 0)
+
+
+async def test_a_task_that_its_vendor_finishes_all_the_same_is_delivered(engine: Engine, provider: Scripted) -> None:
+    reached, opened, step = gate()
+    provider.script.extend([TASK, step])
+    handle = await engine.submit()
+    await reached.wait()
+    assert await engine.gateway.cancel(handle.job.id, "default")
+    opened.set()
+    assert (await outcome_of(handle)).result is not None
+    assert engine.job(handle).state is JobState.SUCCEEDED
+
+
+async def test_how_far_a_task_is_can_be_asked(engine: Engine, provider: Scripted) -> None:
+    reached, opened, step = gate()
+    far = msgspec.structs.replace(TASK, state={"progress": "40"})
+    provider.script.extend([TASK, far, step])
+    handle = await engine.submit()
+    await reached.wait()
+    assert engine.gateway.get(handle.job.id, "default").progress == 40
+    opened.set()
+    await outcome_of(handle)
+    assert engine.gateway.get(handle.job.id, "default").progress is None
+
+
 async def test_a_guest_who_is_cancelled_takes_nothing_with_him(engine: Engine, provider: Scripted) -> None:
     reached, opened, step = gate()
     provider.script.append(step)

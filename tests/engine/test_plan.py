@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from pictura.core.errors import BadRequest, Forbidden, NotFound, NotSent, RetiredModel, Throttled, UnknownModel
-from pictura.core.model import Choice, ModelCard, Words
+from pictura.core.model import Anything, Choice, Inputs, ModelCard, Words
 from pictura.core.price import PerPicture, PriceList, Row
 from pictura.core.request import ImageRequest, InputPicture
 from pictura.core.size import FreePixels, Shapes, Size
@@ -47,8 +47,10 @@ class Zoo(Scripted):
 
 
 class Other(Scripted):
+    """Draws others' models as well, one at a time."""
+
     name = "other"
-    MODELS = ()
+    MODELS = (ModelCard(id="other-fox", native="Fox/1", max_n=1, source=SOURCE),)
 
 
 @pytest.fixture
@@ -83,6 +85,39 @@ async def test_a_request_becomes_a_plan(engine: Engine) -> None:
     assert planned.candidates[0].native == "fox-1"
     assert planned.candidates[0].price == PerPicture(40_000)
     assert (planned.adjusted, planned.ignored, planned.sandbox) == ((), (), False)
+
+
+async def test_a_call_is_no_larger_than_all_who_may_get_it_take(engine: Engine) -> None:
+    another = channel("another", provider="other", models={"fox": "Fox/1"}, priority=1)
+    planned = plan(engine, ask(n=3), channel(), another)
+    assert names(planned) == ["main", "another"]
+    assert planned.parts == (1, 1, 1)
+    assert engine.planner.plan_again(ask(n=3), ["another"]).parts == (1, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("images", "options", "pictures"),
+    [(0, None, 15), (2, None, 13), (0, {"max_images": 4}, 4), (14, {"max_images": 4}, 1), (0, {"max_images": "4"}, 15)],
+)
+async def test_a_group_is_held_for_whole(engine: Engine, images: int, options: object, pictures: int) -> None:
+    group = Choice(("disabled", "auto"))
+    herd = msgspec.structs.replace(
+        CARD,
+        id="herd",
+        native="",
+        aliases=(),
+        max_n=1,
+        group_most=15,
+        inputs=Inputs(count=14),
+        params={"sequential_image_generation": group, "sequential_image_generation_options": Anything()},
+    )
+    engine.catalog.add("scripted", [herd])
+    params = {"sequential_image_generation": "auto", "sequential_image_generation_options": options}
+    shown = tuple(InputPicture(ref=f"upload:{number}") for number in range(images))
+    asked = ask(model="herd", images=shown, params={name: value for name, value in params.items() if value})
+    assert plan(engine, asked, channel(models={"herd": ""})).hold == pictures * 40_000
+    alone = ask(model="herd", params={"sequential_image_generation": "disabled"})
+    assert plan(engine, alone, channel(models={"herd": ""})).hold == 40_000
 
 
 @pytest.mark.parametrize(
@@ -183,6 +218,12 @@ async def test_channels_of_one_priority_share_by_weight(engine: Engine) -> None:
     assert first["none"] < 20
 
 
+async def test_the_sandbox_never_rests(engine: Engine) -> None:
+    engine.health.failed("sandbox", "fox", Throttled("asked for", retry_after_s=60))
+    key = next(key for key in engine.ring.all() if key.kind == "test")
+    assert names(plan(engine, None, sandbox(), key=key)) == ["sandbox"]
+
+
 async def test_who_rests_is_not_asked(engine: Engine) -> None:
     plan(engine, None, channel("first"), channel("second"))
     engine.health.failed("first", "fox", Throttled("slow", retry_after_s=30))
@@ -246,6 +287,34 @@ async def test_a_size_is_fitted_or_adjusted_or_refused(engine: Engine) -> None:
     planned = plan(engine, adjusted(odd, "size"))
     assert planned.size == Size(aspect="16:9", tier="1K")
     assert planned.adjusted == ("size=1000x700→16:9 1K",)
+
+
+@pytest.mark.parametrize(
+    ("size", "fields", "notes"),
+    [
+        (Size(aspect="16:9", tier="3K"), {"tier": "image_size"}, ("image_size=3K→2K",)),
+        (Size(aspect="2:3", tier="1K"), {"tier": "image_size", "aspect": "aspect_ratio"}, ("aspect_ratio=2:3→1:1",)),
+        (Size(aspect="16:9", tier="2K"), {"tier": "image_size"}, ()),
+    ],
+)
+async def test_what_was_adjusted_goes_by_the_clients_own_field(
+    engine: Engine, size: Size, fields: dict[str, str], notes: tuple[str, ...]
+) -> None:
+    planned = plan(engine, adjusted(ask(model="wolf", size=size, size_fields=fields), "size"))
+    assert planned.adjusted == notes
+
+
+async def test_a_word_that_is_adjusted_is_told(engine: Engine) -> None:
+    words = {"quality": {"medium": "low"}}
+    request = ask(model="wolf", params={"quality": "medium"}, words=words)
+    assert plan(engine, request).adjusted == ()
+    planned = plan(engine, adjusted(request, "quality"))
+    assert (planned.request.params, planned.adjusted) == ({"quality": "low"}, ("quality=medium→low",))
+
+
+async def test_harmless_fields_are_passed_over_even_where_others_are_refused(engine: Engine) -> None:
+    request = ask(extra={"safetySettings": []}, unknown="refuse", harmless=frozenset({"safetySettings"}))
+    assert plan(engine, request).ignored == ("safetySettings",)
 
 
 async def test_a_routers_words_are_mapped_where_the_model_does_not_know_them(engine: Engine) -> None:

@@ -220,7 +220,8 @@ class Dialect(ABC):
             return Reply({**told, **_fields(reply)}, headers=reply.headers)
         if job.error is not None:
             return Reply({**told, **_fields(self.error(call, job.error)), "message": job.error.message})
-        return Reply({**told, "created": job.created_ms // 1000}, headers={"retry-after": str(POLL_S)})
+        progress = {} if job.progress is None else {"progress": job.progress}
+        return Reply({**told, **progress, "created": job.created_ms // 1000}, headers={"retry-after": str(POLL_S)})
 
     def failed_event(self, call: Call, error: PicturaError) -> Event:
         """The last event of a stream that failed."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+import shutil
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -102,7 +103,7 @@ async def _open(stack: AsyncExitStack, folder: Path, settings: Settings, environ
 
     providers, dialects, broken = _plugins(settings)
     channels = _channels(database, vault, settings, environment, providers)
-    sandbox_address = await _open_sandbox(stack, channels, providers)
+    sandbox_address = await _open_sandbox(stack, folder / "sandbox", channels, providers)
     catalog = _catalog(settings, providers)
     health = Health(_Notices(database).write)
     planner = Planner(catalog, providers, channels, health)
@@ -115,6 +116,7 @@ async def _open(stack: AsyncExitStack, folder: Path, settings: Settings, environ
         caller=Caller(http, health, settings.jobs.timeout_s),
         deliverer=Deliverer(blobs, fetcher, imaging),
         resend_lost=settings.jobs.on_lost == "resend",
+        link=links.public,
     )
     gateway = Gateway(
         database, planner, Intake(blobs, fetcher, imaging, links.own_key), tools, settings.jobs, worker_id
@@ -161,10 +163,13 @@ def _hands(
     return http, fetcher, imaging
 
 
-async def _open_sandbox(stack: AsyncExitStack, channels: ChannelBook, providers: Mapping[str, Provider]) -> str:
+async def _open_sandbox(
+    stack: AsyncExitStack, folder: Path, channels: ChannelBook, providers: Mapping[str, Provider]
+) -> str:
     """Start the simulators, with a channel to each that only this process can open. Gives their address."""
+    shutil.rmtree(folder, ignore_errors=True)  # what a killed process left behind
     key = new_key(PREFIX["test"])
-    sandbox = Sandbox(accepts=lambda text: secrets.compare_digest(text.encode(), key.encode()))
+    sandbox = Sandbox(accepts=lambda text: secrets.compare_digest(text.encode(), key.encode()), folder=folder)
     address = await sandbox.start()
     stack.push_async_callback(sandbox.close)
     for name, provider in providers.items():

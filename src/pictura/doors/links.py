@@ -34,6 +34,10 @@ class Links:
         expires_s = int(time.time()) + self._ttl_s
         return f"{base}{FILES}{key}?e={expires_s}&s={self._vault.sign(_text(key, str(expires_s)))}"
 
+    def public(self, key: str) -> str:
+        """A URL that a vendor can fetch; "" where nobody said under which address this house is reached."""
+        return self.sign(self._public_url, key) if self._public_url else ""
+
     def base(self, scheme: str, host: str, server: tuple[str, int]) -> str:
         """What a picture's URL begins with. A Host header is repeated only where it is known: it is the client's."""
         if self._public_url:

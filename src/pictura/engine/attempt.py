@@ -33,6 +33,7 @@ SANDBOX_POLL_S = 0.1
 OnSend = Callable[[], None]
 OnPreview = Callable[[Preview], None]
 OnPending = Callable[[Pending], Awaitable[None]]
+OnPoll = Callable[[Pending], None]
 
 
 class TimedOut(Lost):
@@ -51,7 +52,13 @@ class Caller:
         self._slots: dict[str, asyncio.Semaphore] = {}
 
     async def call(
-        self, candidate: Candidate, ask: Ask, on_send: OnSend, on_preview: OnPreview, on_pending: OnPending
+        self,
+        candidate: Candidate,
+        ask: Ask,
+        on_send: OnSend,
+        on_preview: OnPreview,
+        on_pending: OnPending,
+        on_poll: OnPoll,
     ) -> Done:
         """From the first byte to the answer. `on_send` is told when the channel has room, before that byte leaves;
         `on_pending` returns when the task's id is durable.
@@ -64,7 +71,7 @@ class Caller:
                 outcome = await self._start(candidate, ask, on_preview)
                 if isinstance(outcome, Pending):
                     await on_pending(outcome)
-                    outcome = await self.follow(candidate, outcome)
+                    outcome = await self.follow(candidate, outcome, on_poll)
             except PicturaError as error:
                 self._health.failed(record.name, model, error)
                 raise
@@ -77,8 +84,11 @@ class Caller:
         self._health.succeeded(record.name, model)
         return outcome
 
-    async def follow(self, candidate: Candidate, task: Pending) -> Done:
-        """Ask until it is done. Raises TimedOut, having asked the vendor to stop where it can."""
+    async def follow(self, candidate: Candidate, task: Pending, on_poll: OnPoll) -> Done:
+        """Ask until it is done; `on_poll` is told how it stands.
+
+        Raises TimedOut, having asked the vendor to stop where it can.
+        """
         provider, via = candidate.provider, self.channel(candidate.record)
         if not isinstance(provider, TaskProvider):
             raise HouseError(f"{provider.name} gave a task id, but has no way to ask about it")
@@ -92,6 +102,8 @@ class Caller:
             pause_s = min(outcome.poll_after_s, SANDBOX_POLL_S) if candidate.record.sandbox else outcome.poll_after_s
             await asyncio.sleep(min(pause_s, left_s))
             outcome = await _checked(provider, outcome, via)
+            if isinstance(outcome, Pending):
+                on_poll(outcome)
         return outcome
 
     async def stop(self, candidate: Candidate, task: Pending) -> bool:

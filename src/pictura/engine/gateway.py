@@ -177,8 +177,13 @@ class Gateway:
             created_ms=job.created_ms,
             result=job.result,
             error=None if job.error is None else jobs.revived(job.error),
+            progress=self._progress(job_id),
             sandbox=job.sandbox,
         )
+
+    def _progress(self, job_id: str) -> int | None:
+        handle = self._running.get(job_id)
+        return handle.run.progress if handle and handle.run else None
 
     def forsake(self, handle: Handle) -> bool:
         """The client has gone: a job that was not sent yet, and that no other guest waits for, is cancelled.

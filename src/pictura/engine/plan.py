@@ -68,6 +68,12 @@ class Planner:
         self.channels = channels
         self._health = health
         self._own = {name: frozenset(card.id for card in provider.MODELS) for name, provider in providers.items()}
+        #: What a provider's own cards say, by what it calls a model itself.
+        self._theirs = {
+            (name, (card.native or card.id).lower()): card
+            for name, provider in providers.items()
+            for card in provider.MODELS
+        }
         #: Who serves what, by model and kind of key; good as long as the channels are these.
         self._served: dict[tuple[str, str], list[ChannelRecord]] = {}
         self._served_by: tuple[ChannelRecord, ...] = ()
@@ -88,7 +94,7 @@ class Planner:
             raise problems[0]
         if not candidates:
             raise _nobody(card, key)
-        parts = _parts(request.n, card.max_n)
+        parts = _parts(request.n, self._at_once(card, candidates))
         return Plan(
             card=card,
             request=fitted.request,
@@ -105,12 +111,13 @@ class Planner:
         """The plan of a job that is under way: nothing is judged anew. Raises where its model or channel is gone."""
         card = self.card(request.model)
         fitted = _fitted(request, card)
+        candidates = tuple(self.candidate(name, card) for name in dict.fromkeys(channels))
         return Plan(
             card=card,
             request=fitted.request,
             size=fitted.size,
-            candidates=tuple(self.candidate(name, card) for name in dict.fromkeys(channels)),
-            parts=_parts(request.n, card.max_n),
+            candidates=candidates,
+            parts=_parts(request.n, self._at_once(card, candidates)),
             hold=0,
             asked_format=request.output_format if request.output_format in card.outputs else "",
             adjusted=tuple(dict.fromkeys(fitted.adjusted)),
@@ -166,6 +173,11 @@ class Planner:
             found = [record for record in everybody if self._serves(record, card, key)]
             self._served[card.id, key.kind] = found
         return found
+
+    def _at_once(self, card: ModelCard, candidates: Sequence[Candidate]) -> int:
+        """Pictures of one call that every one of them takes: an aggregator may take fewer than the model's maker."""
+        theirs = (self._theirs.get((c.record.provider, c.native.lower())) for c in candidates)
+        return min([card.max_n, *(own.max_n for own in theirs if own)])
 
     def candidate(self, name: str, card: ModelCard) -> Candidate:
         """The channel of that name, for a job that was already sent to it."""

@@ -24,7 +24,7 @@ from pictura.engine.intake import Inputs
 from pictura.engine.plan import Candidate, Plan, Planner
 from pictura.infra.db import Database, Tx
 from pictura.infra.spool import Spool
-from pictura.providers.base import Ask, Done, Pending, Preview
+from pictura.providers.base import Ask, AskPicture, Done, Pending, Preview
 from pictura.store import jobs
 from pictura.store.jobs import Attempt, Job
 
@@ -51,6 +51,8 @@ class Tools(msgspec.Struct, frozen=True):
     caller: Caller
     deliverer: Deliverer
     resend_lost: bool = False
+    #: A URL under which a vendor may fetch a stored input; "" where nobody out there could.
+    link: Callable[[str], str] = lambda key: ""
 
 
 class Run:
@@ -76,6 +78,8 @@ class Run:
         self.over = False
         #: The client wants no more of it: nobody else is asked.
         self.cancelled = False
+        #: Of a hundred, where its vendor tells.
+        self.progress: int | None = None
         #: Pictures that are not stored, by key; whoever answers the client closes them.
         self.held: dict[str, Spool] = {}
         self.ended: list[tuple[int, PicturaError | None]] = []
@@ -175,8 +179,12 @@ class Run:
 
         with self._noted(attempt):
             ask = self._ask(candidate, attempt)
-            done = await self._tools.caller.call(candidate, ask, self._sending, self._on_preview, save)
+            done = await self._tools.caller.call(candidate, ask, self._sending, self._on_preview, save, self._polled)
             return await self._delivered(candidate, attempt, done)
+
+    def _polled(self, task: Pending) -> None:
+        told = task.state.get("progress", "")
+        self.progress = min(100, int(told)) if told.isdecimal() and len(told) < 4 else self.progress
 
     def _sending(self) -> None:
         if self.cancelled:
@@ -224,7 +232,7 @@ class Run:
     async def _follow(self, candidate: Candidate, attempt: Attempt, pending: Pending) -> Finished:
         self._tasks[attempt.number] = (candidate, pending)
         with self._noted(attempt):
-            done = await self._tools.caller.follow(candidate, pending)
+            done = await self._tools.caller.follow(candidate, pending, self._polled)
             return await self._delivered(candidate, attempt, done)
 
     async def _delivered(self, candidate: Candidate, attempt: Attempt, done: Done) -> Finished:
@@ -283,7 +291,7 @@ class Run:
             native=candidate.native,
             operation=request.operation,
             prompt=request.prompt,
-            images=self._inputs.images,
+            images=self._linked(),
             mask=self._inputs.mask,
             turns=request.turns,
             n=attempt.pictures,
@@ -293,6 +301,14 @@ class Run:
             output_compression=request.output_compression if self._plan.asked_format else None,
             partial_images=request.partial_images if request.stream else 0,
             client_id=attempt.client_id,
+        )
+
+    def _linked(self) -> tuple[AskPicture, ...]:
+        """The inputs, each with a URL where there is one: some vendors take nothing else."""
+        keys = (*self._inputs.keys, *([""] * len(self._inputs.images)))  # an ephemeral job's are not stored
+        return tuple(
+            image if image.url or not key else msgspec.structs.replace(image, url=self._tools.link(key))
+            for image, key in zip(self._inputs.images, keys, strict=False)
         )
 
     def _wish(self, candidate: Candidate) -> Wish:

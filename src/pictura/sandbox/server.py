@@ -23,20 +23,23 @@ CLOSING_SECONDS = 10
 class Sandbox:
     """Every simulator there is, each below its name: `<address>/openai`, `<address>/plain`, …
 
-    `accepts` says which keys open it. Broken third-party simulators are skipped; `core.plugins.discover` names them.
+    `accepts` says which keys open it; its files lie in `folder`, a temporary one by default. Broken third-party
+    simulators are skipped; `core.plugins.discover` names them.
     """
 
-    def __init__(self, *, accepts: Callable[[str], bool]) -> None:
+    def __init__(self, *, accepts: Callable[[str], bool], folder: Path | None = None) -> None:
         self._accepts = accepts
+        self._folder = folder
         self._open = AsyncExitStack()
 
     async def start(self) -> str:
         """Listen on a free port of 127.0.0.1; the answer is the base address, `http://127.0.0.1:<port>`."""
         async with AsyncExitStack() as opening:
-            folder = opening.enter_context(TemporaryDirectory(prefix="pictura-sandbox-"))
+            folder = self._folder or Path(opening.enter_context(TemporaryDirectory(prefix="pictura-sandbox-")))
+            folder.mkdir(parents=True, exist_ok=True)
             threads = ThreadPoolExecutor(THREADS, thread_name_prefix="sandbox")
             opening.push_async_callback(asyncio.to_thread, threads.shutdown, cancel_futures=True)
-            studio = Studio(self._accepts, Path(folder), threads)
+            studio = Studio(self._accepts, folder, threads)
             opening.callback(studio.shelf.close)
             # Cancelled with its caller, a stalled answer does not outlive the test that wanted it.
             runner = web.AppRunner(
