@@ -247,6 +247,26 @@ async def test_the_move_from_imagerouter_works_when_pasted(home: tuple[Path, str
     assert '"latency":' in printed and '"json":[' in printed and "supported_params" in printed
 
 
+@needs_curl
+async def test_the_move_from_other_routers_works_when_pasted(home: tuple[Path, str]) -> None:
+    folder, address = home
+    test_key = profile.entries()[0].test_key
+    script = pasted(commands(DOCS / "how-to/move-from-other-routers.md"), address)
+    printed = await run(script, folder, PICTURA_TEST_KEY=test_key, ROUTER_API_KEY="sk-an-old-key-of-the-app")
+    for said in ('"task_id":', "操作成功", "billing_subscription", "token_usage", "quota_type", '"candidates":['):
+        assert said in printed
+
+
+@needs_curl
+async def test_a_long_picture_is_fetched_when_pasted(home: tuple[Path, str]) -> None:
+    folder, address = home
+    script = pasted(commands(DOCS / "how-to/long-pictures.md"), address)
+    printed = await run(script, folder, PICTURA_TEST_KEY=profile.entries()[0].test_key)
+    assert '"status":"queued"' in printed
+    assert printed.count('"status":"completed"') >= 2
+    assert f"{address}/files/out/" in printed
+
+
 async def test_money_and_keys_work_when_pasted(home: tuple[Path, str]) -> None:
     folder, address = home
     pasteable = re.compile(r"pictura (?:keys|projects|balance|channels|doctor|jobs)(?! show| resolve| change)")

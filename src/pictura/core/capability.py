@@ -99,7 +99,8 @@ def _count(request: ImageRequest, card: ModelCard) -> Iterator[BadRequest]:
     # Calls are fanned out up to ten pictures, the most that any dialect's own limit names.
     most = max(card.max_n, 10) if card.fan_out else card.max_n
     if not 1 <= request.n <= most:
-        yield BadRequest(f"n is {request.n}; {card.id} draws 1 to {most} pictures a request", param="n")
+        drawn = "1 picture" if most == 1 else f"1 to {most} pictures"
+        yield BadRequest(f"n is {request.n}; {card.id} draws {drawn} a request", param="n")
 
 
 def _options(params: Mapping[str, object], card: ModelCard) -> Iterator[BadRequest]:

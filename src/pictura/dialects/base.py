@@ -219,9 +219,18 @@ class Dialect(ABC):
             reply = self.picture(call, job.request, job.result, hands)
             return Reply({**told, **_fields(reply)}, headers=reply.headers)
         if job.error is not None:
-            return Reply({**told, **_fields(self.error(call, job.error)), "message": job.error.message})
+            return Reply({**told, **_fields(self.error(call, job.error)), "message": self.said(call, job.error)})
         progress = {} if job.progress is None else {"progress": job.progress}
-        return Reply({**told, **progress, "created": job.created_ms // 1000}, headers={"retry-after": str(POLL_S)})
+        created = {"created": self.moment(job.created_ms)}
+        return Reply({**told, **progress, **created}, headers={"retry-after": str(POLL_S)})
+
+    def said(self, call: Call, error: PicturaError) -> str:
+        """What is wrong, for a reader."""
+        return error.message
+
+    def moment(self, unix_ms: int) -> int:
+        """A point in time in this dialect's unit: seconds, unless it says otherwise."""
+        return unix_ms // 1000
 
     def failed_event(self, call: Call, error: PicturaError) -> Event:
         """The last event of a stream that failed."""

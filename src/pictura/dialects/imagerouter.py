@@ -99,7 +99,7 @@ class ImageRouter(Dialect):
     def picture(self, call: Call, request: ImageRequest, result: ImageResult, hands: Hands) -> Reply:
         """`created` in Unix milliseconds, `latency` in milliseconds, `cost` in dollars, null where unknown."""
         body = {
-            "created": result.created_ms,
+            "created": self.moment(result.created_ms),
             "data": [
                 {**delivered(request, picture, hands), "revised_prompt": picture.revised_prompt or None}
                 for picture in result.pictures
@@ -108,6 +108,10 @@ class ImageRouter(Dialect):
             "cost": None if result.cost is None else dollars(result.cost),
         }
         return Reply(body, headers=result_headers(result))
+
+    def moment(self, unix_ms: int) -> int:
+        """Milliseconds."""
+        return unix_ms
 
     def error(self, call: Call, error: PicturaError) -> Reply:
         row = self.row(error)

@@ -236,7 +236,8 @@ def _fitted(request: ImageRequest, card: ModelCard) -> _Fitted:
     params = _translated(request, card)
     for name in sorted(request.adjustable - {"size"}):
         if name in params and name not in card.params and not capability.neutral(params[name]):
-            adjusted.append(f"{name}={params.pop(name)}→none")
+            adjusted.append(f"{name}={request.params[name]}→none")
+            del params[name]
         elif name in params and params[name] != request.params.get(name):
             adjusted.append(f"{name}={request.params.get(name)}→{params[name]}")
     for name in ("safety_identifier", "user"):
@@ -252,7 +253,22 @@ def _fitted(request: ImageRequest, card: ModelCard) -> _Fitted:
 def _fit_size(request: ImageRequest, card: ModelCard) -> Size:
     if "size" in request.adjustable:
         return size.nearest(request.size, card.sizes)
-    return size.fit(request.size, card.sizes)
+    try:
+        return size.fit(request.size, card.sizes)
+    except Unsupported as error:
+        error.param = request.size_fields.get(_wrong_part(request.size, card), error.param)
+        raise
+
+
+def _wrong_part(asked: Size, card: ModelCard) -> str:
+    """Which part of a size that does not fit is to blame; the tier where aspect and tier exclude each other."""
+    if asked.width:
+        return "pixels"
+    try:
+        size.fit(Size(aspect=asked.aspect), card.sizes)
+    except Unsupported:
+        return "aspect"
+    return "tier"
 
 
 def _size_notes(request: ImageRequest, card: ModelCard, fitted: Size) -> list[str]:

@@ -1,27 +1,17 @@
 """The curl lines of ImageRouter's skill page (2026-02) as they stand there, answered by this house.
 
-Only the key and the path of one file are filled in. DNS is what a client's operator would change: curl is told that
-ImageRouter's hosts are here, behind a proxy that ends TLS.
+Only the key and the path of one file are filled in.
 """
 
 from __future__ import annotations
 
-import asyncio
-import datetime
-import shutil
-import ssl
-import subprocess
 import time
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import msgspec
 import pytest
 import pytest_asyncio
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from pictura.core.media import Media
 from pictura.infra.config import ServerSettings
@@ -42,11 +32,13 @@ from tests.doors.door import (
     png_file,
     until,
 )
+from tests.doors.shell import Shell, needs_curl, needs_jq, open_shell
 from tests.upstream import KEY, Upstream, data_with, draw_by_url, picture
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 HOST = "api.imagerouter.io"
+APP_HOST = "backend.imagerouter.io"
 
 POPULAR = "curl -X POST 'https://backend.imagerouter.io/operations/get-popular-models'"
 BY_NAME = 'curl "https://api.imagerouter.io/v1/models?type=image&sort=date&name=gemini"'
@@ -121,92 +113,19 @@ async def shared_door(tmp_path_factory: pytest.TempPathFactory, shared_upstream:
 # -- curl itself --
 
 
-def certificate(folder: Path) -> ssl.SSLContext:
-    """What a proxy in front of ImageRouter's hosts would show, signed by nobody."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, HOST)])
-    now = datetime.datetime.now(datetime.UTC)
-    built = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-    signed = built.not_valid_before(now).not_valid_after(now + datetime.timedelta(days=1)).sign(key, hashes.SHA256())
-    plain = serialization.NoEncryption()
-    form = serialization.PrivateFormat.PKCS8
-    file = folder / "proxy.pem"
-    file.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, form, plain) + signed.public_bytes(serialization.Encoding.PEM)
-    )
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(file)
-    return context
-
-
-@asynccontextmanager
-async def proxy(target: int, tls: ssl.SSLContext) -> AsyncIterator[int]:
-    """Ends TLS and says so, as nginx does; gives its port."""
-
-    async def connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        near, far = await asyncio.open_connection("127.0.0.1", target)
-        with suppress(asyncio.IncompleteReadError):
-            far.write(await reader.readuntil(b"\r\n") + b"X-Forwarded-Proto: https\r\n")
-            await asyncio.gather(carry(reader, far), carry(near, writer))
-        for end in (writer, far):
-            end.close()
-            with suppress(OSError):
-                await end.wait_closed()
-
-    server = await asyncio.start_server(connect, "127.0.0.1", 0, ssl=tls)
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        server.close()
-        await server.wait_closed()
-
-
-async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with suppress(OSError):
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
-        writer.close()
-
-
-def knows_json() -> bool:
-    curl = shutil.which("curl")
-    if curl is None:
-        return False
-    told = subprocess.run([curl, "--help", "all"], capture_output=True, text=True, check=False)
-    return "--json" in told.stdout
-
-
-needs_curl = pytest.mark.skipif(not knows_json(), reason="curl 7.82 or newer, which knows --json, is not installed")
-needs_jq = pytest.mark.skipif(shutil.which("jq") is None, reason="jq is not installed")
-
-
-class Shell:
-    """A folder with the files that the examples name, and a curl that finds ImageRouter here."""
-
-    def __init__(self, folder: Path, port: int) -> None:
-        self.folder = folder
-        for name in ("image1", "image2", "image3", "original"):
-            (folder / f"{name}.webp").write_bytes(picture(format="webp"))
-        (folder / "mask.webp").write_bytes(picture(format="webp", mode="RGBA"))
-        lines = [f'connect-to = "{host}.imagerouter.io:443:127.0.0.1:{port}"' for host in ("api", "backend")]
-        (folder / ".curlrc").write_text("\n".join([*lines, "insecure", "silent", "show-error", 'noproxy = "*"', ""]))
-
-    async def run(self, line: str, key: str = TEST) -> bytes:
-        line = line.replace("YOUR_API_KEY", key).replace("/path/to/your/image.webp", str(self.folder / "image1.webp"))
-        variables = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(self.folder), "CURL_HOME": str(self.folder)}
-        process = await asyncio.create_subprocess_exec(
-            "sh", "-c", line, cwd=self.folder, env=variables, stdout=asyncio.subprocess.PIPE
-        )
-        told, _ = await process.communicate()
-        assert process.returncode == 0
-        return told
-
-
 @pytest_asyncio.fixture(loop_scope="module")
 async def shell(door: Door, tmp_path: Path) -> AsyncIterator[Shell]:
-    async with proxy(door.port, certificate(tmp_path)) as port:
-        yield Shell(tmp_path, port)
+    """With the files that the examples name."""
+    async with open_shell(tmp_path, (HOST, APP_HOST), door.port) as shell:
+        for name in ("image1", "image2", "image3", "original"):
+            shell.put(f"{name}.webp", picture(format="webp"))
+        shell.put("mask.webp", picture(format="webp", mode="RGBA"))
+        yield shell
+
+
+def filled(line: str) -> str:
+    """A line with its key and the path of its one file."""
+    return line.replace("YOUR_API_KEY", TEST).replace("/path/to/your/image.webp", "image1.webp")
 
 
 async def check_drawn(door: Door, body: bytes, base: str, started_ms: float) -> bytes:
@@ -229,7 +148,7 @@ async def check_drawn(door: Door, body: bytes, base: str, started_ms: float) -> 
 @pytest.mark.parametrize("name", DRAWING)
 async def test_curl_draws(name: str, door: Door, shell: Shell) -> None:
     started_ms = time.time() * 1000
-    told = await shell.run(DRAWING[name])
+    told = await shell.run(filled(DRAWING[name]))
     file = await check_drawn(door, told, f"https://{HOST}", started_ms)
     assert look(file) == Media("image/webp", 1024, 1024)
 
@@ -251,7 +170,7 @@ async def test_curl_lists(door: Door, shell: Shell) -> None:
 @needs_jq
 async def test_curl_downloads(shell: Shell) -> None:
     """The page's last line: draw, take the URL out, save the file."""
-    await shell.run(DOWNLOAD)
+    await shell.run(filled(DOWNLOAD))
     assert look((shell.folder / "output.webp").read_bytes()) == Media("image/webp", 1024, 1024)
 
 
@@ -259,7 +178,7 @@ async def test_curl_downloads(shell: Shell) -> None:
 
 WAYS: Mapping[str, tuple[str, str]] = {
     "by host": (HOST, ""),
-    "by the app's host": ("backend.imagerouter.io", ""),
+    "by the app's host": (APP_HOST, ""),
     "by prefix": ("", "/imagerouter"),
     "by the path alone": ("", ""),
 }
@@ -394,7 +313,7 @@ async def test_popular_models_by_use_and_then_in_catalogue_order(door: Door) -> 
     # Uses are counted once a minute; another server counts anew.
     async with answering(door.house) as port:
         path = f"http://127.0.0.1:{port}/operations/get-popular-models"
-        answer = await door.send("POST", path, headers={"Host": "backend.imagerouter.io"})
+        answer = await door.send("POST", path, headers={"Host": APP_HOST})
     ten = msgspec.json.decode(answer.body, type=dict[str, list[dict[str, object]]])["json"]
     assert len(ten) == 10
     assert ten[0]["id"] == ten[0]["name"] == "test/test"

@@ -35,7 +35,7 @@ access = logging.getLogger("pictura.access")
 CORS = {"access-control-allow-origin": "*", "access-control-expose-headers": "*"}
 PREFLIGHT = {
     **CORS,
-    "access-control-allow-methods": "GET, POST, OPTIONS",
+    "access-control-allow-methods": "GET, POST, DELETE, OPTIONS",
     # The wildcard stands for every header but this one (the Fetch standard).
     "access-control-allow-headers": "authorization, *",
     "access-control-max-age": "86400",
