@@ -9,7 +9,8 @@ import pytest
 from aiohttp import ClientConnectionError, ClientOSError, ClientSession
 
 from pictura.infra.spool import Spool
-from pictura.sandbox.base import Shelf, seed_from
+from pictura.sandbox.base import Shelf
+from pictura.sandbox.chance import seed_from
 from pictura.sandbox.server import Sandbox
 
 

@@ -30,6 +30,8 @@ from pictura.store.channels import ChannelRecord
 PASSING = (NotSent, Lost, Rejected)
 #: A simulated vendor does not mind being asked often, and nobody likes to wait for one.
 SANDBOX_POLL_S = 0.1
+#: How it learns which of several equal calls it gets: each is to be another picture.
+OCCASION_HEADER = "x-pictura-occasion"
 OnSend = Callable[[], None]
 OnPreview = Callable[[Preview], None]
 OnPending = Callable[[Pending], Awaitable[None]]
@@ -128,6 +130,8 @@ class Caller:
 
     async def _start(self, candidate: Candidate, ask: Ask, on_preview: OnPreview) -> Done | Pending:
         provider, via = candidate.provider, self.channel(candidate.record)
+        if candidate.record.sandbox:
+            via.headers = {**via.headers, OCCASION_HEADER: ask.client_id.rpartition("-")[2]}
         if not (ask.partial_images and isinstance(provider, StreamingProvider)):
             return await provider.start(ask, via)
         async for event in provider.stream(ask, via):

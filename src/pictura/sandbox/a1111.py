@@ -20,7 +20,8 @@ from pictura.core.picture import Inline
 from pictura.infra.extract import Cut, find
 from pictura.infra.spool import Spool
 from pictura.infra.vips import vips
-from pictura.sandbox.base import Visit, fails, seed_from
+from pictura.sandbox.base import Visit, fails
+from pictura.sandbox.chance import seed_from
 from pictura.sandbox.draw import Scene
 from pictura.sandbox.inputs import Input, look
 from pictura.sandbox.local import FastApi, HttpError, Invalid, read

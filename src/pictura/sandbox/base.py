@@ -30,7 +30,6 @@ gets, once the request is found valid:
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import re
 import secrets
 import socket
@@ -52,6 +51,7 @@ from pictura.core.errors import BadRequest, TooLarge
 from pictura.infra.extract import Cut, Extractor
 from pictura.infra.payload import json_payload
 from pictura.infra.spool import CHUNK_BYTES, Spool
+from pictura.sandbox.chance import OCCASION_HEADER, occasion
 from pictura.sandbox.draw import Scene, draw
 from pictura.sandbox.tasks import Tasks
 
@@ -83,11 +83,6 @@ def refused_late(prompt: str) -> bool:
 def fails(prompt: str) -> bool:
     """Does it ask for a task that fails?"""
     return "[fault:failed]" in prompt
-
-
-def seed_from(*parts: str) -> int:
-    """A seed (31 bits) that is the same whenever the parts are, for vendors that take none."""
-    return int.from_bytes(hashlib.sha256("\0".join(parts).encode()).digest()[:4]) >> 1
 
 
 class Shelf:
@@ -174,6 +169,7 @@ class Visit:
         self.headers: dict[str, str] = {}
         self._studio = studio
         self._spools = ExitStack()
+        occasion.set(request.headers.get(OCCASION_HEADER, ""))
 
     def __enter__(self) -> Self:
         return self

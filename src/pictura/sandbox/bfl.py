@@ -25,7 +25,8 @@ from pybase64 import b64decode
 from pictura.core.errors import BadRequest
 from pictura.core.media import Media
 from pictura.infra.extract import Cut, find
-from pictura.sandbox.base import Simulator, Visit, fails, refused, refused_late, seed_from
+from pictura.sandbox.base import Simulator, Visit, fails, refused, refused_late
+from pictura.sandbox.chance import seed_from
 from pictura.sandbox.draw import Scene
 from pictura.sandbox.fields import Fields, Why, Wrong
 from pictura.sandbox.inputs import Input, look, shown

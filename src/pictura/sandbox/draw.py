@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 SMALLEST_CARD = (160, 120)
 #: Pixels on the long side: what has no hard edges is made this small, then enlarged.
 BLURRED_SIDE, MASK_SIDE = 128, 1024
+#: How files begin that vendors take and libvips has no decoder for (BMP): what is in them is imagined.
+UNDECODED = (b"BM",)
 #: From nothing at the upper left to everything at the lower right.
 TURN = (
     '<linearGradient id="turn" x1="0" y1="0" x2="1" y2="1">'
@@ -103,6 +105,8 @@ def _box(inset: float, width: float, height: float, radius: float = 0.0, look: s
 
 def _open(name: str, data: bytes, width: int, height: int) -> pyvips.Image:
     """An input picture, cropped to fill the given size and decoded no larger than that needs."""
+    if data.startswith(UNDECODED):
+        return _raster(paint(f"{name} {len(data)}", len(data), "", width, height)[0]).flatten()
     try:
         opened = vips().Image.thumbnail_buffer(data, width, height=height, crop="centre")
         return opened.colourspace("srgb").cast("uchar").copy_memory()

@@ -14,7 +14,8 @@ from pictura.core.errors import BadRequest
 from pictura.core.media import Media, flaw, guard, sniff
 from pictura.infra.extract import Cut, find
 from pictura.infra.spool import Spool
-from pictura.sandbox.base import Studio, seed_from
+from pictura.sandbox.base import Studio
+from pictura.sandbox.chance import seed_from
 from pictura.sandbox.draw import Scene
 
 #: Pixels on a side of an imagined picture.

@@ -28,7 +28,8 @@ from aiohttp.typedefs import Handler
 
 from pictura.core.errors import BadRequest
 from pictura.infra.extract import Cut, find
-from pictura.sandbox.base import SECRET, Simulator, Studio, Visit, fails, refused, refused_late, seed_from
+from pictura.sandbox.base import SECRET, Simulator, Studio, Visit, fails, refused, refused_late
+from pictura.sandbox.chance import seed_from
 from pictura.sandbox.draw import Scene
 from pictura.sandbox.fields import Fields, Wrong
 from pictura.sandbox.inputs import Input, shown

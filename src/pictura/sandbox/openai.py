@@ -26,7 +26,8 @@ from pictura.core.media import Media, flaw, guard, sniff
 from pictura.core.picture import Inline
 from pictura.infra.extract import Cut, find
 from pictura.infra.spool import Spool
-from pictura.sandbox.base import Simulator, Upload, Visit, refused, seed_from
+from pictura.sandbox.base import Simulator, Upload, Visit, refused
+from pictura.sandbox.chance import seed_from
 from pictura.sandbox.draw import Scene
 
 # -- the vendor's table of models --

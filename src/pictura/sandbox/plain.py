@@ -22,7 +22,8 @@ from pictura.core.media import guard, sniff
 from pictura.core.picture import Inline
 from pictura.core.size import FreePixels, Size, combine, fit, parse
 from pictura.infra.extract import Cut, find
-from pictura.sandbox.base import Simulator, Visit, refused, seed_from
+from pictura.sandbox.base import Simulator, Visit, refused
+from pictura.sandbox.chance import seed_from
 from pictura.sandbox.draw import Scene
 
 MOST_PICTURES = 16

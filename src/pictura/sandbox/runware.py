@@ -30,7 +30,8 @@ from pictura.core.picture import Inline
 from pictura.infra.extract import Cut, Extractor
 from pictura.infra.payload import json_payload
 from pictura.infra.spool import CHUNK_BYTES, Spool
-from pictura.sandbox.base import TEXT_BYTES, Simulator, Studio, Visit, fails, refused, refused_late, seed_from
+from pictura.sandbox.base import TEXT_BYTES, Simulator, Studio, Visit, fails, refused, refused_late
+from pictura.sandbox.chance import seed_from
 from pictura.sandbox.draw import Scene
 from pictura.sandbox.fields import Fields, Wrong
 from pictura.sandbox.inputs import Input, shown

@@ -25,7 +25,8 @@ from aiohttp.typedefs import Handler
 
 from pictura.core.errors import BadRequest, TooLarge
 from pictura.core.picture import Inline
-from pictura.sandbox.base import Simulator, Upload, Visit, fails, refused, refused_late, seed_from
+from pictura.sandbox.base import Simulator, Upload, Visit, fails, refused, refused_late
+from pictura.sandbox.chance import seed_from
 from pictura.sandbox.draw import Scene
 from pictura.sandbox.fields import Fields, Wrong
 from pictura.sandbox.inputs import Input, look

@@ -23,6 +23,8 @@ import msgspec
 
 from pictura.core.errors import BadRequest
 from pictura.infra.vips import vips
+from pictura.sandbox.chance import occasion
+from pictura.sandbox.draw import UNDECODED
 
 Phase = Literal["queued", "running", "done", "cancelled"]
 
@@ -41,6 +43,7 @@ class _State(msgspec.Struct, array_like=True):
     began_ms: int
     memo: dict[str, object]
     thumbnails: list[bytes] = []
+    occasion: str = ""
 
 
 class Task(msgspec.Struct, frozen=True):
@@ -51,6 +54,7 @@ class Task(msgspec.Struct, frozen=True):
     inputs: Sequence[bytes]
     began_ms: int
     cancelled: bool = False
+    occasion: str = ""
 
     @property
     def prompt(self) -> str:
@@ -91,17 +95,22 @@ class Tasks:
         """
         began_ms = time.time_ns() // 1_000_000
         short = {name: _shortened(value) for name, value in memo.items()}
-        state = _State(began_ms, short, [_thumbnail(data) for data in inputs[:THUMBNAILS]])
+        state = _State(began_ms, short, [_thumbnail(data) for data in inputs[:THUMBNAILS]], occasion.get())
         packed = zlib.compress(msgspec.msgpack.encode(state), 9)
         id = prefix + _text(_check(packed) + packed)
-        self._begun[id] = Task(id, dict(memo), tuple(inputs), began_ms)
+        self._begun[id] = Task(id, dict(memo), tuple(inputs), began_ms, occasion=state.occasion)
         while len(self._begun) > KEPT:
             self._begun.popitem(last=False)
         return id
 
     def find(self, id: str, prefix: str = "") -> Task | None:
-        """The task of this id, wherever it was begun; None for an id that is none."""
+        """The task of this id, wherever it was begun; None for an id that is none.
+
+        What is drawn from here on is drawn as on the occasion on which it began.
+        """
         found = self._begun.get(id) or _carried(id, prefix)
+        if found is not None:
+            occasion.set(found.occasion)
         return found and msgspec.structs.replace(found, cancelled=id in self._cancelled)
 
     def cancel(self, id: str) -> None:
@@ -120,7 +129,7 @@ def _carried(id: str, prefix: str) -> Task | None:
         state = msgspec.msgpack.decode(zlib.decompress(packed), type=_State)
     except (ValueError, zlib.error, msgspec.DecodeError):
         return None
-    return Task(id, state.memo, tuple(state.thumbnails), state.began_ms)
+    return Task(id, state.memo, tuple(state.thumbnails), state.began_ms, occasion=state.occasion)
 
 
 def _shortened(value: object) -> object:
@@ -128,6 +137,8 @@ def _shortened(value: object) -> object:
 
 
 def _thumbnail(data: bytes) -> bytes:
+    if data.startswith(UNDECODED):
+        return data[:2]  # as good as the whole of it: its inside is imagined
     try:
         picture = vips().Image.thumbnail_buffer(data, THUMBNAIL_SIDE, height=THUMBNAIL_SIDE)
         small: bytes = picture.write_to_buffer(".webp", Q=50, keep="none")

@@ -17,7 +17,8 @@ import msgspec
 
 from pictura.core.errors import BadRequest
 from pictura.core.picture import Inline
-from pictura.sandbox.base import Studio, fails, refused, refused_late, seed_from
+from pictura.sandbox.base import Studio, fails, refused, refused_late
+from pictura.sandbox.chance import seed_from
 from pictura.sandbox.draw import Scene
 from pictura.sandbox.fields import Fields
 from pictura.sandbox.inputs import Input, shown

@@ -21,7 +21,8 @@ from typing import ClassVar
 import msgspec
 
 from pictura.core.errors import BadRequest
-from pictura.sandbox.base import Studio, fails, refused, refused_late, seed_from
+from pictura.sandbox.base import Studio, fails, refused, refused_late
+from pictura.sandbox.chance import seed_from
 from pictura.sandbox.draw import Scene
 from pictura.sandbox.fields import Fields, Wrong
 from pictura.sandbox.inputs import Input, shown

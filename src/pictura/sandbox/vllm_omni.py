@@ -18,7 +18,8 @@ from aiohttp import web
 from pictura.core.errors import BadRequest
 from pictura.core.picture import Inline
 from pictura.infra.spool import Spool
-from pictura.sandbox.base import Upload, Visit, fails, seed_from
+from pictura.sandbox.base import Upload, Visit, fails
+from pictura.sandbox.chance import seed_from
 from pictura.sandbox.draw import Scene
 from pictura.sandbox.inputs import Input, look
 from pictura.sandbox.local import FastApi, HttpError, Invalid, grey, read

@@ -28,7 +28,8 @@ from pictura.core.media import FORMATS
 from pictura.core.picture import Inline
 from pictura.infra.extract import Cut
 from pictura.infra.spool import Spool
-from pictura.sandbox.base import Simulator, Visit, fails, refused, refused_late, seed_from
+from pictura.sandbox.base import Simulator, Visit, fails, refused, refused_late
+from pictura.sandbox.chance import seed_from
 from pictura.sandbox.draw import Scene
 from pictura.sandbox.fields import Fields, Wrong
 from pictura.sandbox.inputs import Input, shown
