@@ -170,6 +170,27 @@ NAMES = {
     "runware-flux-2-pro": "bfl:5@1",
     "runware-flux-fill-pro": "bfl:1@2",
     "runware-seedream-4.5": "bytedance:seedream@4.5",
+    "imagerouter-juggernaut-pro": "run-diffusion/Juggernaut-Pro-Flux",
+    "imagerouter-hidream-i1": "HiDream-ai/HiDream-I1-Full",
+    "imagerouter-flux-2-klein-free": "black-forest-labs/FLUX-2-klein-4b:free",
+    "imagerouter-midjourney": "midjourney/midjourney",
+    "omnirouters-nano-banana2": "omnirouters/Nano-Banana2",
+    "omnirouters-gpt-image-2": "omnirouters/GPT-image-2",
+    "omnirouters-kling-3.0-omni": "omnirouters/Kling:3.0-omni",
+    "omnirouters-seedream-4.5": "omnirouters/Seedream:4.5",
+    "omnirouters-hunyuan-panorama-2.0": "omnirouters/Hunyuan-3d-2.0",
+    "mixroute-gemini-2.5-flash-image": "mixroute/gemini-2.5-flash-image",
+    "mixroute-seedream-4.5": "mixroute/doubao-seedream-4-5-251128",
+    "mixroute-gpt-image-1-mini": "mixroute/gpt-image-1-mini",
+    "mixroute-qwen-image-plus": "mixroute/qwen-image-plus",
+    "new-api-gpt-image-1-all": "gpt-image-1-all",
+    "openrouter-seedream-4.5": "bytedance-seed/seedream-4.5",
+    "openrouter-gemini-3.1-flash-image": "google/gemini-3.1-flash-image",
+    "openrouter-gpt-image-2": "openrouter/openai/gpt-image-2",
+    "azure-gpt-image-2": "azure/gpt-image-2",
+    "azure-flux-1.1-pro": "FLUX-1.1-pro",
+    "azure-flux-kontext-pro": "FLUX.1-Kontext-pro",
+    "litellm-default": "",
     "test/test": "imagerouter-test",
 }
 
@@ -353,6 +374,17 @@ runware-flux-kontext-pro -       1024x1024  0.04
 runware-flux-2-pro      -        1024x1024  0.03
 runware-flux-fill-pro   -        auto       0.05
 runware-seedream-4.5    -        2048x2048  0.04
+imagerouter-juggernaut-pro low   1024x1024  0.0025
+imagerouter-juggernaut-pro high  1024x1024  0.0095
+imagerouter-hidream-i1  medium   1024x1024  0.009
+imagerouter-flux-2-klein-free -  1024x1024  0
+imagerouter-midjourney  -        auto       0.0848
+openrouter-seedream-4.5 -        2K         0.05
+openrouter-gemini-3.1-flash-image - 4K      0.151
+openrouter-gpt-image-2  high     1024x1024  0.21072
+azure-gpt-image-2       medium   1024x1024  0.05268
+azure-flux-1.1-pro      -        1024x1024  0.04
+azure-flux-kontext-pro  -        1024x1024  0.04
 test/test               -        1024x1024  0
 local-a1111             -        512x512    0
 """
@@ -360,6 +392,10 @@ ROWS = [line.split() for line in PUBLISHED.splitlines() if line]
 
 #: What is sold for a price nobody knows, or for yuan only.
 UNPRICED = {
+    *("omnirouters-nano-banana2", "omnirouters-gpt-image-2", "omnirouters-kling-3.0-omni"),
+    *("omnirouters-seedream-4.5", "omnirouters-hunyuan-panorama-2.0"),
+    *("mixroute-gemini-2.5-flash-image", "mixroute-seedream-4.5", "mixroute-gpt-image-1-mini"),
+    *("mixroute-qwen-image-plus", "new-api-gpt-image-1-all", "litellm-default"),
     *("runware-flux-dev", "runware-flux-schnell"),
     *("wan2.6-t2i", "wan2.6-image", "seededit-3.0"),
     *("hunyuan-panorama-2.0", "vod-og-image2", "vod-og-image2.5-sunburst", "vod-og-image2.5-flare"),

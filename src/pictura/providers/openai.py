@@ -18,14 +18,14 @@ There is no task id, no cancel and no idempotency key: what is lost is lost.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Annotated, ClassVar
 
 import msgspec
 from msgspec.structs import replace
 
 from pictura.core.capability import neutral
-from pictura.core.errors import BadRequest, Failed, Lost, Malformed, PicturaError, Refused, Rejected
+from pictura.core.errors import BadRequest, Failed, Lost, Malformed, PicturaError, Refused, Rejected, Unsupported
 from pictura.core.model import Anything, Choice, Descriptor, Inputs, Mask, ModelCard, Prompt, Source, Words
 from pictura.core.money import per_million, usd
 from pictura.core.picture import data_url
@@ -42,6 +42,7 @@ from pictura.providers.base import (
     Channel,
     Done,
     Preview,
+    Provider,
     Raw,
     StreamingProvider,
     error_from,
@@ -111,7 +112,7 @@ _PER_PICTURE_1 = PriceList(
     )
 )
 
-_GPT_IMAGE_2 = ModelCard(
+GPT_IMAGE_2 = ModelCard(
     id="gpt-image-2",
     aliases=("gpt-image-2-2026-04-21", "OG:image2"),
     released="2026-04-21",
@@ -143,11 +144,11 @@ _GPT_IMAGE_2 = ModelCard(
     notes="Takes no input_fidelity. A transparent background is in preview.",
 )
 _GPT_IMAGE_2_5 = replace(
-    _GPT_IMAGE_2,
+    GPT_IMAGE_2,
     id="gpt-image-2.5-sunburst",
     aliases=("gpt-image-2.5-sunburst-2026-09-08", "openai/gpt-image-2.5/sunburst"),
     released="2026-09-08",
-    params={**_GPT_IMAGE_2.params, "quality": Choice((*_QUALITIES, "xhigh", "max"), "auto")},
+    params={**GPT_IMAGE_2.params, "quality": Choice((*_QUALITIES, "xhigh", "max"), "auto")},
     price=_PER_TOKEN_2_5,
     notes=(
         "gif and svg output need an access that OpenAI grants per model, so they are not offered; nor is markup, a "
@@ -155,7 +156,7 @@ _GPT_IMAGE_2_5 = replace(
     ),
 )
 _GPT_IMAGE_1_5 = replace(
-    _GPT_IMAGE_2,
+    GPT_IMAGE_2,
     id="gpt-image-1.5",
     aliases=("gpt-image-1.5-2025-12-16",),
     status="deprecated",
@@ -169,7 +170,246 @@ _GPT_IMAGE_1_5 = replace(
 )
 
 
-class OpenAI(StreamingProvider):
+#: Refused for its content, unbilled: OpenAI's two codes (a real log of 2026-07-15, and dall-e's), Azure's spellings and
+#: those of the new-api family of routers, of ImageRouter and of OpenRouter (third party and documented, 2026).
+_REFUSALS = frozenset(
+    {
+        "moderation_blocked",
+        "content_policy_violation",
+        "content_filter",
+        "contentFilter",
+        "ResponsibleAIPolicyViolation",
+        "sensitive_words_detected",
+        "prompt_blocked",
+        "request_moderated",
+        "refusal",
+    }
+)
+#: What only the operator can mend, whatever the status: OpenAI's 429 and 400 for an empty account (memory), the new-api
+#: family's 403 for the same and its 503 for a model it does not have (third party, 2026), LiteLLM's 400 for a spent
+#: budget (documented).
+_OPERATORS_AFFAIR = frozenset(
+    {
+        "insufficient_quota",
+        "billing_hard_limit_reached",
+        "insufficient_user_quota",
+        "pre_consume_token_quota_failed",
+        "model_not_found",
+        "invalid_api_key",
+        "budget_exceeded",
+    }
+)
+
+
+class ImagesWire(Provider):
+    """What all who speak like OpenAI say and understand; what one of them says differently is a method to override."""
+
+    #: What stands before a model's name on our cards alone, where its maker's card has that name; it is not sent.
+    marker: ClassVar[str] = ""
+    #: Takes an edit as JSON too.
+    json_edits: ClassVar[bool] = True
+    #: Has a place for a mask.
+    masks: ClassVar[bool] = True
+
+    def generic(self, model: str) -> ModelCard:
+        """What a server that speaks like OpenAI might take from a model we know nothing of: it is the one to refuse."""
+        card = replace(GENERIC, id=model)
+        return card if self.masks else replace(card, modes=("generate", "edit"), mask=None)
+
+    # -- what is sent --
+
+    def request(self, ask: Ask, via: Channel, fields: Mapping[str, object]) -> Request:
+        if ask.mask and not self.masks:
+            cannot = Unsupported(f"{self.name} takes no mask; leave it out", param="mask")
+            cannot.safe_elsewhere = True  # a channel that leads to somebody else may take it
+            raise cannot
+        request = via.request(
+            "POST",
+            self.place(ask, via),
+            headers=self.headers(via),
+            body=self.body(ask, fields),
+            picture_keys=frozenset({"b64_json"}),
+        )
+        # Some routers put a data URL where the URL belongs.
+        return replace(request, data_urls=True)
+
+    def place(self, ask: Ask, via: Channel) -> str:
+        """The path below the channel's base_url, or a whole URL."""
+        return "/images/edits" if ask.images else "/images/generations"
+
+    def headers(self, via: Channel) -> Mapping[str, str]:
+        key = via.secrets.get("api_key")
+        return {"Authorization": f"Bearer {key}"} if key else {}  # a server of one's own may want none
+
+    def fields(self, ask: Ask) -> dict[str, object]:
+        """Everything but the pictures."""
+        fields = {
+            "model": self.model(ask),
+            "prompt": ask.prompt,
+            "n": ask.n,
+            **self.size(ask.size),
+            **self.options(ask),
+        }
+        # A model with one format takes no word about it.
+        if ask.output_format and len(ask.card.outputs) > 1:
+            fields["output_format"] = ask.output_format
+            if ask.output_compression is not None and ask.output_format in ("jpeg", "webp"):
+                fields["output_compression"] = ask.output_compression
+        if ask.native in _URL_BY_DEFAULT:
+            fields["response_format"] = "b64_json"
+        return fields
+
+    def model(self, ask: Ask) -> str:
+        return ask.native.removeprefix(self.marker)
+
+    def size(self, size: Size) -> Mapping[str, object]:
+        """Pixels as OpenAI wants them; aspect and tier, which none of its models has, in the words routers share."""
+        if size.width:
+            return {"size": str(size)}
+        return {name: word for name, word in (("aspect_ratio", size.aspect), ("resolution", size.tier)) if word}
+
+    def options(self, ask: Ask) -> dict[str, object]:
+        return {name: value for name, value in ask.params.items() if _is_meant(value, ask.card.params.get(name))}
+
+    def body(self, ask: Ask, fields: Mapping[str, object]) -> Payload:
+        """A form for an edit, which every server takes; JSON for `moderation`, which OpenAI knows in no form."""
+        if not ask.images:
+            return json_payload(fields)
+        if "moderation" not in fields or not self.json_edits:
+            return multipart_payload([*texts(fields), *self.files(ask)])
+        mask = {"mask": _reference(ask.mask)} if ask.mask else {}
+        return json_payload({**fields, "images": [_reference(image) for image in ask.images], **mask})
+
+    def files(self, ask: Ask) -> list[Part]:
+        # As the official SDK does it. The brackets mean a list, and servers for one picture know only the bare name.
+        name = "image" if len(ask.images) == 1 else "image[]"
+        return [file(name, image) for image in ask.images] + ([file("mask", ask.mask)] if ask.mask else [])
+
+    # -- what comes back --
+
+    def done(self, answer: Answer, via: Channel) -> Done:
+        try:
+            if not 200 <= answer.status < 300:
+                raise self.error(answer, via)
+            document = self.opened(mapping(answer.json()))
+            pictures = [raw for item in items(document.get("data")) if (raw := _raw(item, answer))]
+            if not pictures:
+                raise self._no_picture(document, answer.status, via)
+        except BaseException:
+            answer.close()
+            raise
+        close_unused(answer.pictures, pictures)
+        return self.told(document, pictures, answer.headers)
+
+    def opened(self, document: Mapping[str, object]) -> Mapping[str, object]:
+        """What stands inside the answer's envelope, where there is one."""
+        return document
+
+    def told(self, document: Mapping[str, object], pictures: Sequence[Raw], headers: Mapping[str, str]) -> Done:
+        """The pictures, and what the answer says about them."""
+        return Done(
+            pictures=tuple(pictures),
+            usage=_usage(document.get("usage")),
+            echo={key: value for key in _ECHOED if isinstance(value := document.get(key), str)},
+            cost=micro_usd(document.get("cost")),
+        )
+
+    def _no_picture(self, document: Mapping[str, object], status: int, via: Channel) -> PicturaError:
+        if document.get("error"):  # ImageRouter tells of its errors with status 200
+            return self.verdict(document, status, via)
+        return Malformed("the provider answered without a picture", upstream_status=status)
+
+    def error(self, answer: Answer, via: Channel) -> PicturaError:
+        try:
+            document = self.opened(mapping(answer.json()))
+        except Malformed:
+            return unreadable(answer)
+        # A 5xx is the server's own only in its own words; a gateway on the way has JSON too.
+        if not document or (answer.status >= 500 and not document.get("error")):
+            return unreadable(answer)
+        return self.verdict(document, answer.status, via, retry_after(answer))
+
+    def verdict(
+        self, document: Mapping[str, object], status: int, via: Channel, retry_after_s: int | None = None
+    ) -> PicturaError:
+        """The error of the tree, by the vendor's codes first and by the status else; never by its message."""
+        error = mapping(document.get("error")) or document
+        words = (error.get("message"), error.get("detail"), document.get("error"))
+        message = said(next((word for word in words if isinstance(word, str)), ""), via)
+        codes = self.codes(error)
+        code = codes[0] if codes else ""
+        if refusal := _REFUSALS.intersection(codes):
+            return Refused(message, reason=min(refusal), by=self.name)
+        if _OPERATORS_AFFAIR.intersection(codes):
+            return Rejected(message, upstream_status=status, upstream_code=code, config=True)
+        if status in (400, 422):
+            param = error.get("param")
+            return BadRequest(message, param=param if isinstance(param, str) and param else None)
+        if status < 300 or status >= 500:
+            return Failed(
+                message,
+                upstream_status=status,
+                upstream_code=code,
+                retry_after_s=retry_after_s,
+                unbilled=self.refunds(document),
+            )
+        return error_from(status, message, code, retry_after_s)
+
+    def codes(self, error: Mapping[str, object]) -> list[str]:
+        """The words for an error's kind, the most telling first."""
+        return [str(error[key]) for key in ("code", "type") if error.get(key)]
+
+    def refunds(self, document: Mapping[str, object]) -> bool:
+        """Is it certain that what failed with these words is not billed?"""
+        return False
+
+
+class ImagesApi(ImagesWire):
+    """Base of those who answer at once."""
+
+    async def start(self, ask: Ask, via: Channel) -> Done:
+        return self.done(await via.http.send(self.request(ask, via, self.fields(ask))), via)
+
+
+class StreamingImagesApi(ImagesApi, StreamingProvider):
+    """… and of those who show previews besides."""
+
+    async def stream(self, ask: Ask, via: Channel) -> AsyncIterator[Preview | Done]:
+        fields = {**self.fields(ask), "stream": True, "partial_images": ask.partial_images}
+        async with via.http.open(self.request(ask, via, fields)) as incoming:
+            if not incoming.is_events:  # an error, or a server that knows no streams
+                yield self.done(await incoming.answer(), via)
+                return
+            async for event in incoming.events():
+                if (news := self._news(event, via)) is not None:
+                    yield news
+                if isinstance(news, Done):
+                    return
+        raise Lost("the provider ended its stream before the picture was whole; it may have been billed")
+
+    def _news(self, event: Event, via: Channel) -> Preview | Done | None:
+        """What an event says; None where it says nothing to us."""
+        try:
+            document = mapping(event.json()) if event.data != b"[DONE]" else {}
+            kind = str(document.get("type") or event.name)
+            if kind == "error" or document.get("error"):
+                raise self.verdict(document, 200, via)
+            cut = find(document.get("b64_json"), event.pictures)
+            if cut is None and kind.endswith(".completed"):
+                raise Malformed("the provider's last event holds no picture")
+        except BaseException:
+            event.close()
+            raise
+        if cut is not None and kind.endswith(".partial_image"):
+            index = document.get("partial_image_index")
+            return Preview(index if isinstance(index, int) else 0, cut.spool)
+        if cut is not None and kind.endswith(".completed"):
+            return self.told(document, [Raw(spool=cut.spool, flaw=cut.flaw)], {})
+        event.close()
+        return None
+
+
+class OpenAI(StreamingImagesApi):
     """OpenAI Images, https://platform.openai.com/docs/api-reference/images. Answers at once; shows previews."""
 
     name = "openai"
@@ -177,7 +417,7 @@ class OpenAI(StreamingProvider):
     env: ClassVar = {"api_key": "OPENAI_API_KEY"}
     sandbox_path = "/openai/v1"
     MODELS = (
-        _GPT_IMAGE_2,
+        GPT_IMAGE_2,
         replace(
             _GPT_IMAGE_2_5,
             id="gpt-image-2.5-flare",
@@ -283,126 +523,12 @@ class OpenAI(StreamingProvider):
         ),
     )
 
-    def generic(self, model: str) -> ModelCard:
-        """What a server that speaks like OpenAI might take from a model we know nothing of: it is the one to refuse."""
-        return replace(_GENERIC, id=model)
 
-    async def start(self, ask: Ask, via: Channel) -> Done:
-        return self._done(await via.http.send(_request(ask, via, _fields(ask))), via)
-
-    async def stream(self, ask: Ask, via: Channel) -> AsyncIterator[Preview | Done]:
-        fields = {**_fields(ask), "stream": True, "partial_images": ask.partial_images}
-        async with via.http.open(_request(ask, via, fields)) as incoming:
-            if not incoming.is_events:  # an error, or a server that knows no streams
-                yield self._done(await incoming.answer(), via)
-                return
-            async for event in incoming.events():
-                if (news := self._news(event, via)) is not None:
-                    yield news
-                if isinstance(news, Done):
-                    return
-        raise Lost("the provider ended its stream before the picture was whole; it may have been billed")
-
-    def _done(self, answer: Answer, via: Channel) -> Done:
-        try:
-            if not 200 <= answer.status < 300:
-                raise self._error(answer, via)
-            document = mapping(answer.json())
-            pictures = [raw for item in items(document.get("data")) if (raw := _raw(item, answer))]
-            if not pictures:
-                raise self._no_picture(document, answer.status, via)
-        except BaseException:
-            answer.close()
-            raise
-        close_unused(answer.pictures, pictures)
-        return _told(document, *pictures)
-
-    def _news(self, event: Event, via: Channel) -> Preview | Done | None:
-        """What an event says; None where it says nothing to us."""
-        try:
-            document = mapping(event.json()) if event.data != b"[DONE]" else {}
-            kind = str(document.get("type") or event.name)
-            if kind == "error" or document.get("error"):
-                raise self._verdict(document, 200, via)
-            cut = find(document.get("b64_json"), event.pictures)
-            if cut is None and kind.endswith(".completed"):
-                raise Malformed("the provider's last event holds no picture")
-        except BaseException:
-            event.close()
-            raise
-        if cut is not None and kind.endswith(".partial_image"):
-            index = document.get("partial_image_index")
-            return Preview(index if isinstance(index, int) else 0, cut.spool)
-        if cut is not None and kind.endswith(".completed"):
-            return _told(document, Raw(spool=cut.spool, flaw=cut.flaw))
-        event.close()
-        return None
-
-    def _no_picture(self, document: Mapping[str, object], status: int, via: Channel) -> PicturaError:
-        if document.get("error"):  # ImageRouter tells of its errors with status 200
-            return self._verdict(document, status, via)
-        return Malformed("the provider answered without a picture", upstream_status=status)
-
-    def _error(self, answer: Answer, via: Channel) -> PicturaError:
-        try:
-            document = mapping(answer.json())
-        except Malformed:
-            return unreadable(answer)
-        # A 5xx is the server's own only in its own words; a gateway on the way has JSON too.
-        if not document or (answer.status >= 500 and not document.get("error")):
-            return unreadable(answer)
-        return self._verdict(document, answer.status, via, retry_after(answer))
-
-    def _verdict(
-        self, document: Mapping[str, object], status: int, via: Channel, retry_after_s: int | None = None
-    ) -> PicturaError:
-        """The error of the tree, by the vendor's codes first and by the status else; never by its message."""
-        error = mapping(document.get("error")) or document
-        words = (error.get("message"), error.get("detail"), document.get("error"))
-        message = said(next((word for word in words if isinstance(word, str)), ""), via)
-        codes = [str(error[key]) for key in ("code", "type") if error.get(key)]
-        code = codes[0] if codes else ""
-        if refusal := _REFUSALS.intersection(codes):
-            return Refused(message, reason=min(refusal), by=self.name)
-        if _OPERATORS_AFFAIR.intersection(codes):
-            return Rejected(message, upstream_status=status, upstream_code=code, config=True)
-        if status in (400, 422):
-            param = error.get("param")
-            return BadRequest(message, param=param if isinstance(param, str) else None)
-        if status < 300:
-            return Failed(message, upstream_status=status, upstream_code=code)
-        return error_from(status, message, code, retry_after_s)
-
-
-#: Refused for its content, unbilled: OpenAI's two codes (a real log of 2026-07-15, and dall-e's), Azure's two spellings
-#: and those of the new-api family of routers (third party, 2026).
-_REFUSALS = frozenset(
-    {
-        "moderation_blocked",
-        "content_policy_violation",
-        "content_filter",
-        "contentFilter",
-        "sensitive_words_detected",
-        "prompt_blocked",
-    }
-)
-#: What only the operator can mend, whatever the status: OpenAI's 429 and 400 for an empty account (memory), the new-api
-#: family's 403 for the same and its 503 for a model it does not have (third party, 2026).
-_OPERATORS_AFFAIR = frozenset(
-    {
-        "insufficient_quota",
-        "billing_hard_limit_reached",
-        "insufficient_user_quota",
-        "pre_consume_token_quota_failed",
-        "model_not_found",
-        "invalid_api_key",
-    }
-)
 #: Models that answer with a URL unless asked for base64. The others refuse to be asked.
 _URL_BY_DEFAULT = frozenset({"dall-e-2", "dall-e-3"})
 _ECHOED = ("size", "quality", "background", "output_format")
 
-_GENERIC = ModelCard(
+GENERIC = ModelCard(
     id="",
     modes=("generate", "edit", "inpaint"),
     prompt=Prompt("optional", max_chars=200_000),
@@ -413,69 +539,38 @@ _GENERIC = ModelCard(
     outputs=("png", "jpeg", "webp"),
     transparent=True,
     previews=True,
-    params=dict.fromkeys(
-        (
-            *("quality", "style", "background", "moderation", "input_fidelity", "complexity", "safety_identifier"),
-            *("seed", "negative_prompt", "guidance_scale", "steps", "strength", "watermark", "prompt_extend"),
-            *("num_inference_steps", "true_cfg_scale", "sequential_image_generation"),
-            *("sequential_image_generation_options", "optimize_prompt_options", "input_region"),
+    params={
+        **dict.fromkeys(
+            (
+                *("quality", "style", "background", "moderation", "input_fidelity", "complexity", "safety_identifier"),
+                *("seed", "negative_prompt", "guidance_scale", "steps", "strength", "watermark", "prompt_extend"),
+                *("num_inference_steps", "true_cfg_scale", "sequential_image_generation_options"),
+                *("optimize_prompt_options", "input_region"),
+            ),
+            Anything(),
         ),
-        Anything(),
-    ),
+        "sequential_image_generation": Choice(("disabled", "auto"), "disabled"),
+    },
     source=Source("nobody: a channel names this model, and no card describes it", ""),
 )
 
 
-def _request(ask: Ask, via: Channel, fields: Mapping[str, object]) -> Request:
-    path, body = ("/images/edits", _edit(ask, fields)) if ask.images else ("/images/generations", json_payload(fields))
-    key = via.secrets.get("api_key")
-    headers = {"Authorization": f"Bearer {key}"} if key else {}  # a server of one's own may want none
-    request = via.request("POST", path, headers=headers, body=body, picture_keys=frozenset({"b64_json"}))
-    # Some routers put a data URL where the URL belongs.
-    return replace(request, data_urls=True)
-
-
-def _fields(ask: Ask) -> dict[str, object]:
-    options = {name: value for name, value in ask.params.items() if name in ask.card.params and not neutral(value)}
-    fields = {"model": ask.native, "prompt": ask.prompt, "n": ask.n, **_size(ask.size), **options}
-    # A model with one format takes no word about it.
-    if ask.output_format and len(ask.card.outputs) > 1:
-        fields["output_format"] = ask.output_format
-        if ask.output_compression is not None and ask.output_format in ("jpeg", "webp"):
-            fields["output_compression"] = ask.output_compression
-    if ask.native in _URL_BY_DEFAULT:
-        fields["response_format"] = "b64_json"
-    return fields
-
-
-def _size(size: Size) -> dict[str, object]:
-    """Pixels as OpenAI wants them; aspect and tier, which none of its models has, in the words that routers share."""
-    if size.width:
-        return {"size": str(size)}
-    return {name: word for name, word in (("aspect_ratio", size.aspect), ("resolution", size.tier)) if word}
-
-
-def _edit(ask: Ask, fields: Mapping[str, object]) -> Payload:
-    """A form, which every server takes; JSON for `moderation`, which OpenAI knows in no form."""
-    if "moderation" not in fields:
-        return multipart_payload(_parts(ask, fields))
-    mask = {"mask": _reference(ask.mask)} if ask.mask else {}
-    return json_payload({**fields, "images": [_reference(image) for image in ask.images], **mask})
+def _is_meant(value: object, descriptor: Descriptor | None) -> bool:
+    """Is it an option that the card lists, and no word for the model's own default? `auto` switches groups on."""
+    switches = isinstance(descriptor, Choice) and value in descriptor.values and descriptor.default not in ("", value)
+    return descriptor is not None and (switches or not neutral(value))
 
 
 def _reference(image: AskPicture) -> Mapping[str, object]:
     return {"image_url": data_url(image.source, image.media_type)}
 
 
-def _parts(ask: Ask, fields: Mapping[str, object]) -> list[Part]:
-    texts = [Part(name, value if isinstance(value, str) else _json(value)) for name, value in fields.items()]
-    # As the official SDK does it. The brackets mean a list, and servers for one picture know only the bare name.
-    name = "image" if len(ask.images) == 1 else "image[]"
-    pictures = [_file(name, image) for image in ask.images]
-    return texts + pictures + ([_file("mask", ask.mask)] if ask.mask else [])
+def texts(fields: Mapping[str, object]) -> list[Part]:
+    """Fields as a form has them."""
+    return [Part(name, value if isinstance(value, str) else _json(value)) for name, value in fields.items()]
 
 
-def _file(name: str, image: AskPicture) -> Part:
+def file(name: str, image: AskPicture) -> Part:
     return Part(name, image.source, filename=image.filename, content_type=image.media_type)
 
 
@@ -492,22 +587,12 @@ def _raw(item: Mapping[str, object], answer: Answer) -> Raw | None:
     return raw
 
 
-def _told(document: Mapping[str, object], *pictures: Raw) -> Done:
-    """The pictures, and what the answer says about them."""
-    return Done(
-        pictures=pictures,
-        usage=_usage(document.get("usage")),
-        echo={key: value for key in _ECHOED if isinstance(value := document.get(key), str)},
-        cost=_cost(document.get("cost")),
-    )
-
-
 #: Beyond these a bill is a mistake, and soon more than a ledger can add up.
 _DEAREST_USD = 10_000
 _MOST_TOKENS = 1_000_000_000
 
 
-def _cost(dollars: object) -> int | None:
+def micro_usd(dollars: object) -> int | None:
     """Micro-USD of the cost that routers such as ImageRouter tell in dollars; OpenAI tells none.
 
     None for what cannot be: a picture is worth more than its bill.
