@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 import pytest
@@ -50,7 +50,8 @@ class Other(Scripted):
     """Draws others' models as well, one at a time."""
 
     name = "other"
-    MODELS = (ModelCard(id="other-fox", native="Fox/1", max_n=1, source=SOURCE),)
+    MODELS = (ModelCard(id="other-fox", native="Fox/1", max_n=1, price=PerPicture(70_000), source=SOURCE),)
+    SERVES: ClassVar = {"fox": "Fox/1", "wolf": "Wolf/2"}
 
 
 @pytest.fixture
@@ -93,6 +94,26 @@ async def test_a_call_is_no_larger_than_all_who_may_get_it_take(engine: Engine) 
     assert names(planned) == ["main", "another"]
     assert planned.parts == (1, 1, 1)
     assert engine.planner.plan_again(ask(n=3), ["another"]).parts == (1, 1, 1)
+
+
+async def test_who_resells_a_model_comes_after_its_maker(engine: Engine) -> None:
+    for _ in range(20):
+        planned = plan(engine, None, channel(), channel("reseller", provider="other", weight=1000))
+        assert names(planned) == ["main", "reseller"]
+    made, resold = planned.candidates
+    assert (made.native, made.price) == ("fox-1", PerPicture(40_000))
+    assert (resold.native, resold.price) == ("Fox/1", PerPicture(70_000))
+    assert planned.hold == 70_000
+
+
+async def test_a_reseller_that_names_no_price_takes_the_makers(engine: Engine) -> None:
+    (only,) = plan(engine, ask(model="wolf"), channel("reseller", provider="other")).candidates
+    assert (only.native, only.price) == ("Wolf/2", WOLF.price)
+
+
+async def test_a_test_key_meets_the_makers_simulator_alone(engine: Engine) -> None:
+    key = next(key for key in engine.ring.all() if key.kind == "test")
+    assert names(plan(engine, None, sandbox(), sandbox("another", provider="other"), key=key)) == ["sandbox"]
 
 
 @pytest.mark.parametrize(
@@ -180,7 +201,8 @@ async def test_without_a_channel_nobody_is_asked(engine: Engine) -> None:
         ({"models": {"Vulpes": ""}}, True),
         ({"models": {"wolf": ""}}, False),
         ({"models": {}}, False),
-        ({"provider": "other"}, False),
+        ({"provider": "other"}, True),
+        ({"provider": "other", "models": {}}, False),
         ({"provider": "other", "models": {"fox": "their-fox"}}, True),
         ({"provider": "not installed"}, False),
     ],

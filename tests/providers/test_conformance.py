@@ -49,6 +49,13 @@ def test_its_names_lead_to_one_card_each(provider: type[Provider]) -> None:
 
 
 @providers
+def test_what_it_resells_is_anothers(provider: type[Provider]) -> None:
+    own = {card.id for card in provider.MODELS}
+    assert set(provider.SERVES) <= {card.id for card in CARDS} - own
+    assert all(provider.SERVES.values())
+
+
+@providers
 def test_its_generic_card_refuses_nothing_simple(provider: type[Provider]) -> None:
     card = provider().generic("some-model")
     if card is not None:

@@ -28,7 +28,7 @@ from pictura.engine.run import Tools
 from pictura.engine.worker import Worker
 from pictura.infra.blobs import LocalBlobs, open_blobs
 from pictura.infra.config import Environment, Settings
-from pictura.infra.crypto import Vault, new_key, open_vault
+from pictura.infra.crypto import Vault, open_vault
 from pictura.infra.db import SqliteDatabase, open_database
 from pictura.infra.fetch import Fetcher
 from pictura.infra.http import Client
@@ -103,7 +103,7 @@ async def _open(stack: AsyncExitStack, folder: Path, settings: Settings, environ
 
     providers, dialects, broken = _plugins(settings)
     channels = _channels(database, vault, settings, environment, providers)
-    sandbox_address = await _open_sandbox(stack, folder / "sandbox", channels, providers)
+    sandbox_address = await _open_sandbox(stack, folder / "sandbox", vault, channels, providers)
     catalog = _catalog(settings, providers)
     health = Health(_Notices(database).write)
     planner = Planner(catalog, providers, channels, health)
@@ -164,11 +164,12 @@ def _hands(
 
 
 async def _open_sandbox(
-    stack: AsyncExitStack, folder: Path, channels: ChannelBook, providers: Mapping[str, Provider]
+    stack: AsyncExitStack, folder: Path, vault: Vault, channels: ChannelBook, providers: Mapping[str, Provider]
 ) -> str:
     """Start the simulators, with a channel to each that only this process can open. Gives their address."""
     shutil.rmtree(folder, ignore_errors=True)  # what a killed process left behind
-    key = new_key(PREFIX["test"])
+    # The same after a restart: some vendors' tasks belong to the key that began them.
+    key = PREFIX["test"] + vault.sign("the sandbox's own key")
     sandbox = Sandbox(accepts=lambda text: secrets.compare_digest(text.encode(), key.encode()), folder=folder)
     address = await sandbox.start()
     stack.push_async_callback(sandbox.close)

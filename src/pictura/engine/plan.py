@@ -6,7 +6,7 @@ Nothing is written here and nobody is asked. What a plan is made of is in memory
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 
 import msgspec
 
@@ -33,12 +33,16 @@ BUILT_IN = "test"
 
 
 class Candidate(msgspec.Struct, frozen=True):
-    """A channel that can draw this, what it calls the model, and what it takes for it (None: nobody knows)."""
+    """A channel that can draw this, what it calls the model, and what it takes for it (None: nobody knows).
+
+    `agreed`: the operator named the price, so that it counts more than what the vendor tells of a call.
+    """
 
     record: ChannelRecord
     provider: Provider
     native: str
     price: Price | None
+    agreed: bool = False
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -196,7 +200,8 @@ class Planner:
                 f"every channel for {card.id} is resting after errors; try again in {soonest} s", retry_after_s=soonest
             )
         region = str(request.params.get("input_region", ""))
-        return tuple(self._candidate(record, card) for record in _ordered(well, region))
+        makers = {record.name for record in well if card.id in self._own[record.provider]}
+        return tuple(self._candidate(record, card) for record in _ordered(well, region, makers))
 
     def _candidate(self, record: ChannelRecord, card: ModelCard) -> Candidate:
         provider = self.providers.get(record.provider)
@@ -204,9 +209,17 @@ class Planner:
             raise NotFound(f"channel {record.name!r} speaks for {record.provider!r}, which is not installed any more")
         if record.sandbox and not provider.sandbox_path:
             provider = STAND_IN
-        native = _listed_native(record, card) or card.native or card.id
+        native = _listed_native(record, card) or self._borrowed_native(record, card) or card.native or card.id
         own_price = None if record.price_per_picture is None else PerPicture(record.price_per_picture)
-        return Candidate(record, provider, native, own_price or card.price)
+        theirs = self._theirs.get((record.provider, native.lower()))
+        return Candidate(
+            record, provider, native, own_price or (theirs and theirs.price) or card.price, own_price is not None
+        )
+
+    def _borrowed_native(self, record: ChannelRecord, card: ModelCard) -> str:
+        """What a provider calls another's model that it serves as well; "" for its own."""
+        provider = self.providers.get(record.provider)
+        return "" if provider is None or record.sandbox else provider.SERVES.get(card.id, "")
 
     def _serves(self, record: ChannelRecord, card: ModelCard, key: Key) -> bool:
         provider = self.providers.get(record.provider)
@@ -217,7 +230,9 @@ class Planner:
             return own and (key.kind == "test" or provider.name == BUILT_IN)
         if key.kind == "test":
             return False
-        return _listed_native(record, card) is not None if record.models is not None else own
+        if record.models is not None:
+            return _listed_native(record, card) is not None
+        return own or card.id in provider.SERVES
 
 
 class _Fitted(msgspec.Struct, frozen=True):
@@ -383,10 +398,10 @@ def _listed_native(record: ChannelRecord, card: ModelCard) -> str | None:
     return None
 
 
-def _ordered(records: Sequence[ChannelRecord], region: str) -> list[ChannelRecord]:
-    """By region asked for, then priority; within one priority drawn by weight."""
+def _ordered(records: Sequence[ChannelRecord], region: str, makers: Set[str]) -> list[ChannelRecord]:
+    """By region asked for, then priority, then who makes the model before who resells it; the rest drawn by weight."""
     shuffled = sorted(records, key=lambda r: random.random() ** (1 / max(r.weight, 0.001)), reverse=True)
-    return sorted(shuffled, key=lambda r: (bool(region) and r.region != region, r.priority))
+    return sorted(shuffled, key=lambda r: (bool(region) and r.region != region, r.priority, r.name not in makers))
 
 
 def _retired(card: ModelCard) -> RetiredModel:

@@ -268,10 +268,12 @@ class Run:
         )
 
     def _cost(self, candidate: Candidate, pictures: Sequence[Delivered], done: Done) -> int | None:
-        """By the channel's price for the real pixels, pictures or tokens; else what the vendor itself reported."""
+        """By the operator's price for the channel; else what the vendor itself told of this call; else by the card's
+        price for the real pixels, pictures or tokens.
+        """
         if candidate.record.sandbox:
             return 0
-        if candidate.price is None:
+        if candidate.price is None or (done.cost is not None and not candidate.agreed):
             return done.cost
         sizes = tuple(Size(width=p.width, height=p.height) if p.width else self._plan.size for p in pictures)
         quality = done.echo.get("quality") or str(self._plan.request.params.get("quality", ""))

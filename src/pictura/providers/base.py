@@ -182,6 +182,9 @@ class Provider(ABC):
     #: More of the kind that may be missing (`sub_app_id`, `organization`). They are in `Channel.secrets` too.
     optional_env: ClassVar[Mapping[str, str]] = {}
     MODELS: ClassVar[tuple[ModelCard, ...]] = ()
+    #: Other makers' models that are to be had here as well: by the id of their card, what they are called here. Such a
+    #: model costs what a card of this provider's own says of that name, else what its maker takes.
+    SERVES: ClassVar[Mapping[str, str]] = {}
     #: The vendor refuses a second call with the same client id, so a lost one may be repeated.
     dedupes: ClassVar[bool] = False
     #: False while only the sandbox speaks for it.

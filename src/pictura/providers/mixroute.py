@@ -67,6 +67,17 @@ class MixRoute(NewApiWire, ImagesApi):
     sandbox_path = "/mixroute/v1"
     marker = "mixroute/"
     masks = False
+    SERVES: ClassVar = {
+        "gemini-2.5-flash-image": "gemini-2.5-flash-image",
+        "gemini-3-pro-image": "gemini-3-pro-image-preview",
+        "seedream-3.0": "doubao-seedream-3-0-t2i-250415",
+        "seedream-4.0": "doubao-seedream-4-0-250828",
+        "seedream-4.5": "doubao-seedream-4-5-251128",
+        "seededit-3.0": "doubao-seededit-3-0-i2i-250628",
+        "gpt-image-1-mini": "gpt-image-1-mini",
+        "qwen-image-plus": "qwen-image-plus",
+        "qwen-image-edit-plus": "qwen-image-edit-plus",
+    }
     MODELS = (
         _GEMINI,
         replace(

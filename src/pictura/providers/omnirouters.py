@@ -62,6 +62,13 @@ class OmniRouters(NewApiWire, TaskProvider):
     sandbox_path = "/omnirouters/v1"
     marker = "omnirouters/"
     masks = False
+    SERVES: ClassVar = {
+        "gemini-3.1-flash-image": "Nano-Banana2",
+        "gpt-image-2": "GPT-image-2",
+        "kling-v3-omni": "Kling:3.0-omni",
+        "seedream-4.5": "Seedream:4.5",
+        "hunyuan-panorama-2.0": "Hunyuan-3d-2.0",
+    }
     MODELS = (
         _BANANA,
         replace(

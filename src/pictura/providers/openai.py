@@ -508,7 +508,7 @@ class OpenAI(StreamingImagesApi):
             prompt=Prompt(max_chars=1_000),
             sizes=ListedPixels(values=("256x256", "512x512", "1024x1024"), auto=True, default="1024x1024"),
             max_n=10,
-            inputs=Inputs(count=1, formats=("png",), max_bytes=4_000_000),
+            inputs=Inputs(count=1, formats=("png",), max_bytes=3_999_999, square=True),
             mask=Mask(),
             price=PriceList(
                 (
@@ -519,7 +519,7 @@ class OpenAI(StreamingImagesApi):
             ),
             price_source=_OLD_PRICES,
             source=Source("openai-openapi 2026-08-21", "2026-08-21", "official specification"),
-            notes="The picture to edit must be a square PNG.",
+            notes="The picture to edit has less than 4 MB.",
         ),
     )
 

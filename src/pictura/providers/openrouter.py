@@ -64,6 +64,11 @@ class OpenRouter(StreamingImagesApi):
     sandbox_path = "/openrouter/api/v1"
     marker = "openrouter/"
     masks = False
+    SERVES: ClassVar = {
+        "seedream-4.5": "bytedance-seed/seedream-4.5",
+        "gemini-3.1-flash-image": "google/gemini-3.1-flash-image",
+        "gpt-image-2": "openai/gpt-image-2",
+    }
     MODELS = (
         _SEEDREAM,
         replace(
