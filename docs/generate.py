@@ -12,26 +12,30 @@ import re
 import sys
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import TypeVar, get_args, get_type_hints
 
 import msgspec
 
 from pictura.core import errors, job
-from pictura.core.errors import PicturaError
+from pictura.core.errors import BadRequest, PicturaError
 from pictura.core.job import TRANSITIONS, JobState
-from pictura.core.model import Choice, ModelCard, Source
+from pictura.core.model import Choice, Descriptor, ModelCard, Source, Span
 from pictura.core.money import show
 from pictura.core.plugins import discover
 from pictura.core.price import Free, Order, PerMegapixel, PerPicture, PerToken, PriceList, bill
-from pictura.core.size import Size
-from pictura.dialects.base import Dialect, Habits, Limits, Route
+from pictura.core.size import FreePixels, ListedPixels, OwnSize, Shapes, Size
+from pictura.core.views import Call
+from pictura.dialects.base import POLL_S, TASK_WORDS, Dialect, Habits, Limits, Reply, Route, Verb
+from pictura.dialects.union import MAX_PICTURES
 from pictura.doors.admin import ENDPOINTS, Endpoint
 from pictura.doors.cli import app
 from pictura.doors.cli.models import sizes
+from pictura.doors.http.sandbox import SANDBOX
+from pictura.doors.http.visit import KEY_HEADERS
 from pictura.infra import config
 from pictura.providers.base import CancellingProvider, Provider, StreamingProvider, TaskProvider
-from pictura.providers.plain import SANDBOX_PATH
 
 REFERENCE = Path(__file__).parent / "reference"
 NOTE = "<!-- Written by docs/generate.py from the code. Change the code, then run: make docs -->\n\n"
@@ -128,6 +132,9 @@ default below holds. A word that is not on this page is an error, so a typing mi
 is read once, at start.
 
 {"".join(sections)}
+## Dialects
+
+{table(("Table", "Settings"), _dialect_tables())}
 ## Environment variables
 
 {table(("Variable", "What it does"), _variables(classes["Environment"]))}
@@ -140,14 +147,24 @@ the others are not looked at yet.
 {table(("Provider", "Variables", "This version"), _provider_variables())}"""
 
 
+def _dialect_tables() -> Iterator[tuple[str, str]]:
+    for name, dialect in ours("pictura.dialects", Dialect).items():  # type: ignore[type-abstract]
+        settings = dialect.Settings.__struct_fields__
+        if settings:
+            yield f"`[dialects.{name}]`", f"{code(settings)}: [what they do](dialects.md#{name})"
+
+
 def _section(node: ast.ClassDef) -> str:
-    fields = [field for field in _fields(node.body) if field.annotation in _TYPES or "Literal" in field.annotation]
     title, _, what = (ast.get_docstring(node) or "").partition(": ")
     if node.name == "Settings":
         title = "`[aliases]`"
+    return f"## {title}\n\n{what[:1].upper() + what[1:]}\n\n{_setting_table(node)}\n"
+
+
+def _setting_table(node: ast.ClassDef) -> str:
+    fields = [field for field in _fields(node.body) if field.annotation in _TYPES or "Literal" in field.annotation]
     rows = [(f"`{field.name}`", _type(field), _default(field), field.text) for field in fields]
-    head = ("Setting", "Type", "Default", "What it does")
-    return f"## {title}\n\n{what[:1].upper() + what[1:]}\n\n{table(head, rows)}\n"
+    return table(("Setting", "Type", "Default", "What it does"), rows)
 
 
 def _fields(body: Sequence[ast.stmt]) -> Iterator[Field]:
@@ -183,7 +200,17 @@ def _variables(node: ast.ClassDef) -> Iterator[tuple[str, str]]:
 def _provider_variables() -> Iterator[tuple[str, str, str]]:
     for name, provider in ours("pictura.providers", Provider).items():  # type: ignore[type-abstract]
         if provider.env:
-            yield f"`{name}`", code(provider.env.values()), _reach(provider)
+            yield f"`{name}`", _variables_of(provider), _reach(provider)
+
+
+def _variables_of(provider: type[Provider]) -> str:
+    optional = [f"{_names(names)} (optional)" for names in provider.optional_env.values()]
+    return ", ".join([*map(_names, provider.env.values()), *optional]) or "–"
+
+
+def _names(names: str) -> str:
+    """Of one secret: the variables in which it is looked for, in this order."""
+    return " or ".join(f"`{name}`" for name in names.split())
 
 
 # -- providers and their models --
@@ -195,46 +222,68 @@ def _reach(provider: type[Provider]) -> str:
 
 def providers_page() -> str:
     found = ours("pictura.providers", Provider)  # type: ignore[type-abstract]
+    head = ("Provider", "What it is", "This version", "Address", "Environment variables", "Models")
     return f"""
 # Providers
 
 *Live*: this version speaks the provider's own API, with your key. *Sandbox only*: its models are in the catalogue, a
 test key draws them, and a channel for it is refused. Where a server speaks like OpenAI, `provider = "openai"` with a
-`base_url` reaches it today: [how to](../how-to/openai-compatible-upstream.md).
+`base_url` reaches it today: [how to](../how-to/openai-compatible-upstream.md). A key that is found in the environment
+under these names becomes a channel at start.
 
-{table(("Provider", "What it is", "This version", "Address", "Models"), [_provider(n, p) for n, p in found.items()])}
+{table(head, [_provider(n, p) for n, p in found.items()])}
 ## What they can do
 
+What at least one model of the provider can; which one, [models](models.md) says.
+
 {table(_ABILITIES, [_abilities(n, p) for n, p in found.items()])}
-*Refuses duplicates*: a request whose answer was lost can be sent again without being paid twice. *Any model name*: a
-channel may list models that no card describes. *Imitated*: the sandbox speaks the vendor's own wire format; `plain` is
-the house's own, until the vendor's simulator exists.
+*Task ids*: it answers with a task and is asked again; the others answer at once. *Refuses duplicates*: a request whose
+answer was lost can be sent again without being paid twice. *Pictures a call*: more are had by several calls. *Any model
+name*: a channel may list models that no card describes. *Sandbox*: where its own wire is imitated faithfully on the
+gateway's port, open to a test key ([how to](../how-to/sandbox.md)); plain: its models are drawn all the same, but on a
+wire of the house's own.
 """
 
 
 _ABILITIES = (
-    *("Provider", "Edits", "Masks", "Previews", "Task ids", "Cancel"),
-    *("Refuses duplicates", "Any model name", "Imitated in the sandbox"),
+    *("Provider", "Draws", "Sizes", "Input pictures", "Masks", "Seeds", "Transparent", "Pictures a call"),
+    *("Task ids", "Cancel", "Previews", "Refuses duplicates", "Any model name", "Sandbox"),
 )
+_SIZES = {FreePixels: "free pixels", ListedPixels: "listed pixels", Shapes: "aspects or tiers", OwnSize: "its own"}
 
 
 def _provider(name: str, provider: type[Provider]) -> tuple[str, ...]:
     models = f"[{len(provider.MODELS)}](models.md#{name})"
     address = f"`{provider.base_url}`" if provider.base_url else "–"
-    return f"`{name}`", first_paragraph(provider), _reach(provider), address, models
+    return (
+        f"`{name}`",
+        first_paragraph(provider),
+        _reach(provider),
+        address,
+        _variables_of(provider),
+        models,
+    )
 
 
 def _abilities(name: str, provider: type[Provider]) -> tuple[str, ...]:
+    cards = provider.MODELS
+    inputs = max((card.inputs.count for card in cards), default=0)
+    path = provider.sandbox_path
     return (
         f"`{name}`",
-        yes(any(card.inputs.count for card in provider.MODELS)),
-        yes(any(card.mask for card in provider.MODELS)),
-        yes(issubclass(provider, StreamingProvider)),
+        ", ".join(dict.fromkeys(mode for card in cards for mode in card.modes)),
+        ", ".join(dict.fromkeys(_SIZES[type(card.sizes)] for card in cards)),
+        f"up to {inputs}" if inputs else "–",
+        yes(any(card.mask for card in cards)),
+        yes(any("seed" in card.params for card in cards)),
+        yes(any(card.transparent for card in cards)),
+        str(max((card.max_n for card in cards), default=1)),
         yes(issubclass(provider, TaskProvider)),
         yes(issubclass(provider, CancellingProvider)),
+        yes(issubclass(provider, StreamingProvider)),
         yes(provider.dedupes),
         yes(provider.generic is not Provider.generic),
-        f"`{provider.sandbox_path or SANDBOX_PATH}`",
+        f"`{SANDBOX}{path}`" if path else "plain",
     )
 
 
@@ -250,18 +299,23 @@ vendor's own name and ImageRouter's `vendor/name` and `:free` forms.
 A price is what the card says a picture costs in dollars; the operator's own `price` on a channel goes before it. Where
 the price is by token, the figures are those of one picture of 1024x1024 from a short prompt. *Not known*: a test key
 draws it, a live key of a postpaid project too (its cost is told as unknown); a prepaid project needs the operator's
-price. *Status* is the vendor's. **Sources are named because they differ in worth: check a price that matters to you on
-the vendor's own page.**
+price. *Status* is the vendor's. *Released*: "by" a day, where only the day of the source is known. *Options* are sent
+under these names, beside the fields that every dialect has. **Sources are named because they differ in worth: check a
+price that matters to you on the vendor's own page.**
 
 {"".join(_provider_models(name, provider) for name, provider in found.items())}"""
 
 
 def _provider_models(name: str, provider: type[Provider]) -> str:
     sources = list(dict.fromkeys(s for c in provider.MODELS for s in (c.source, c.price_source) if s is not None))
-    head = ("Model", "Draws", "Sizes", "Pictures a call", "Takes", "Price", "Status", "Sources")
+    head = ("Model", "Draws", "Sizes", "Pictures a call", "Takes", "Options", "Price", "Status", "Released", "Sources")
     notes = [f"{place}. {_source(source)}" for place, source in enumerate(sources, 1)]
     rows = [_model(card, sources) for card in provider.MODELS]
     return f"## {name}\n\n{_reach(provider)}\n\n{table(head, rows)}\nSources:\n\n" + "\n".join(notes) + "\n\n"
+
+
+#: Some models know a hundred styles: `pictura models --json` lists them all.
+_SHOWN_WORDS = 8
 
 
 def _source(source: Source) -> str:
@@ -278,8 +332,10 @@ def _model(card: ModelCard, sources: Sequence[Source]) -> tuple[str, ...]:
         sizes(card.sizes),
         str(card.max_n) + ("" if card.fan_out else ", and no more"),
         _inputs(card),
+        "; ".join(_option(name, descriptor) for name, descriptor in card.params.items()) or "–",
         _price(card),
         _status(card),
+        card.released if card.released_known else f"by {card.released}" if card.released else "–",
         ", ".join(str(place) for place in dict.fromkeys(facts)),
     )
 
@@ -290,6 +346,16 @@ def _inputs(card: ModelCard) -> str:
     count = "1 picture" if card.inputs.count == 1 else f"{card.inputs.count} pictures"
     mask = ", a mask" if card.mask else ""
     return f"{count}{mask}: {', '.join(card.inputs.formats)} up to {card.inputs.max_bytes / 1e6:g} MB"
+
+
+def _option(name: str, descriptor: Descriptor) -> str:
+    if isinstance(descriptor, Choice):
+        more = len(descriptor.values) - _SHOWN_WORDS
+        words = ", ".join(descriptor.values[:_SHOWN_WORDS]) + (f" and {more} more" if more > 0 else "")
+        return f"`{name}`: {words}"
+    if isinstance(descriptor, Span):
+        return f"`{name}`: {descriptor.low:.12g} to {descriptor.high:.12g}"
+    return f"`{name}`"
 
 
 def _price(card: ModelCard) -> str:
@@ -334,13 +400,29 @@ def dialects_page() -> str:
 # Dialects
 
 Which dialect a request speaks is named, never guessed, in this order: the mount prefix; a path that is one dialect's
-own; the `Host` header; the key's own setting; else `openai` ([why](../decisions/002-dialects-are-named.md)). The
-operator adds hosts of his own under `[server] hosts`.
+own; the `Host` header; a header in which the clients of one dialect alone carry their key; the key's own setting; else
+`openai` ([why](../decisions/002-dialects-are-named.md)). The operator adds hosts of his own under `[server] hosts`.
 
 Every dialect understands the fields of all of them, so a body that was written for one router works at another. These
-infrastructure paths are answered on any Host: `/health`, `/files/…` (pictures), `/api/…` ([admin API](admin-api.md)).
+infrastructure paths are answered on any Host: `/health`, `/files/…` (pictures), `/api/…` ([admin API](admin-api.md)),
+`/sandbox/…` ([vendors' own wires](../how-to/sandbox.md)).
 
+A key is read from `Authorization: Bearer`, else {code(KEY_HEADERS)}, else `?key=`, in every dialect.
+
+## Tasks
+
+In a dialect that has paths for tasks, its paths for pictures answer at once where `?async=true` is asked: with `id` and
+`task_id` (the same), `status` and `Retry-After: {POLL_S}`. GET on that path followed by the id tells how the task
+stands, DELETE takes it back. Once it is `completed`, what a waiting client would have got stands beside `status`; once
+it is `failed`, the error, and its `message` beside it. A task of another project is unknown.
+
+{table(("Status", "Our states"), _task_words())}
 {"".join(_dialect(dialect()) for dialect in found.values())}"""
+
+
+def _task_words() -> Iterator[tuple[str, str]]:
+    for word in dict.fromkeys(TASK_WORDS.values()):
+        yield f"`{word}`", code(state for state in JobState if TASK_WORDS[state] == word)
 
 
 def _dialect(dialect: Dialect) -> str:
@@ -349,22 +431,47 @@ def _dialect(dialect: Dialect) -> str:
 
 {inspect.getdoc(module)}
 
-Mount prefix `{dialect.prefix}`. Hosts: {code(dialect.hosts) or "none"}.
+Mount prefix `{dialect.prefix}`. Hosts: {code(dialect.hosts) or "none"}.{_key_headers(dialect)}
 
 {table(("Method", "Path", "What it does", "Needs a key", "Names this dialect by itself"), _routes(dialect))}
 {table(("Habit", "This dialect"), _habits(dialect.habits))}
+{_dialect_settings(dialect)}
 How it tells errors: [errors.md](errors.md#{dialect.name}).
 
 """
 
 
+def _key_headers(dialect: Dialect) -> str:
+    return f" A key in {code(dialect.key_headers)} names it too." if dialect.key_headers else ""
+
+
+def _dialect_settings(dialect: Dialect) -> str:
+    if not dialect.Settings.__struct_fields__:
+        return ""
+    (node,) = ast.parse(inspect.getsource(dialect.Settings)).body
+    assert isinstance(node, ast.ClassDef)
+    return f"Settings, under `[dialects.{dialect.name}]`:\n\n{_setting_table(node)}"
+
+
 def _routes(dialect: Dialect) -> Iterator[tuple[str, ...]]:
+    """Places that differ in their path alone share a line."""
+    lines: dict[tuple[str, ...], list[str]] = {}
     for route in dialect.routes:
-        path = f"`{route.path.replace(':path', '')}`"
-        yield route.method, path, _does(route), "no" if route.open else "yes", yes(route.own)
+        line = route.method, _does(route), "no" if route.open else "yes", yes(route.own)
+        lines.setdefault(line, []).append(f"`{route.path.replace(':path', '')}`")
+    for (method, *facts), paths in lines.items():
+        yield method, "<br>".join(paths), *facts
+
+
+_DOES = {
+    Verb.JOB: "tells how a task stands, and hands over its pictures",
+    Verb.CANCEL: "takes a task back, as far as its vendor can be stopped",
+}
 
 
 def _does(route: Route) -> str:
+    if route.verb in _DOES:
+        return _DOES[route.verb]
     if route.answer is None:
         return "edits a picture" if route.edit else "draws a picture"
     name, told = route.answer.__name__.replace("_", " "), first_paragraph(route.answer)
@@ -372,18 +479,32 @@ def _does(route: Route) -> str:
 
 
 def _habits(habits: Habits) -> Iterator[tuple[str, str]]:
-    other = "; ".join(f"`{way}` for models called `{start}…`" for start, way in habits.deliveries.items())
-    yield "pictures come as", f"`{habits.delivery}`" + (f"; {other}" if other else "")
+    usual = f"`{habits.delivery}`"
+    yield "pictures come as", "; ".join((usual, *_by_family(habits.deliveries)))
     yield "format, where none is asked for", f"`{habits.output_format}`" if habits.output_format else "the model's own"
+    yield "size, where none is asked for", "; ".join((*_by_family(habits.sizes), "the model's own"))
     yield "fields that nobody knows", _UNKNOWN[habits.unknown]
-    yield "taken to the nearest allowed value", code(sorted(habits.adjustable)) or "nothing: refused instead"
+    if habits.harmless:
+        yield "passed over nevertheless", code(sorted(habits.harmless))
+    yield (
+        "taken to the nearest allowed value, or left out",
+        code(sorted(habits.adjustable)) or "nothing: refused instead",
+    )
     for field, words in habits.words.items():
         yield f"words of `{field}`", ", ".join(f"`{said}` means `{meant}`" for said, meant in words.items())
+    for start, formats in habits.takes.items():
+        yield "pictures converted to what the model takes", f"{code(formats)} for models called `{start}…`"
     yield "an edit without a picture", "draws from the text" if habits.bare_edits else "is refused"
     yield from _limits(habits.limits)
 
 
 _UNKNOWN = {"refuse": "400, naming the field", "ignore": "ignored, and named in `x-pictura-ignored`"}
+
+
+def _by_family(table: Mapping[str, str]) -> Iterator[str]:
+    for word in dict.fromkeys(table.values()):
+        starts = code(f"{start}…" for start, other in table.items() if other == word)
+        yield f"`{word}` for models called {starts}"
 
 
 def _limits(limits: Limits) -> Iterator[tuple[str, str]]:
@@ -393,13 +514,14 @@ def _limits(limits: Limits) -> Iterator[tuple[str, str]]:
     yield "bytes of a picture", f"{limits.picture_bytes / 1e6:g} MB{more}"
     yield "text in a request", f"{limits.text_bytes // 1024} KB beside the pictures"
     yield "characters of a prompt", f"{limits.prompt_chars:,}" if limits.prompt_chars else "the model's own limit"
+    yield "pictures drawn for a request", f"{limits.n or MAX_PICTURES}"
 
 
 # -- errors --
 
 
 def errors_page() -> str:
-    kinds = [kind for kind in vars(errors).values() if inspect.isclass(kind) and issubclass(kind, PicturaError)]
+    kinds = _classes()
     drawn = re.search(r"^    PicturaError\n(?:    .*\n)+", inspect.getsource(errors), re.MULTILINE)
     assert drawn is not None
     tree = "\n".join(line[4:] for line in drawn[0].splitlines())
@@ -422,6 +544,10 @@ A provider file may mark a single failure as unbilled; then another channel is a
 {"".join(_told(name, dialect) for name, dialect in spoken.items())}"""
 
 
+def _classes() -> list[type[PicturaError]]:
+    return [kind for kind in vars(errors).values() if inspect.isclass(kind) and issubclass(kind, PicturaError)]
+
+
 def _kinds(kinds: Sequence[type[PicturaError]], tree: str) -> Iterator[tuple[str, ...]]:
     drawn = dict(re.findall(r"[├└]─ (\w+) +(.+)", tree))
     for kind in kinds:
@@ -431,12 +557,48 @@ def _kinds(kinds: Sequence[type[PicturaError]], tree: str) -> Iterator[tuple[str
 
 
 def _told(name: str, dialect: type[Dialect]) -> str:
+    coded = any(row.code is not None for row in dialect.errors.values())
     rows = [
-        (f"`{ours}`", str(row.status), f"`{row.type}`", f"`{row.code}`" if row.code else "–")
+        (f"`{ours}`", str(row.status), f"`{row.type}`", *([_code(row.code)] if coded else []))
         for ours, row in dialect.errors.items()
     ]
-    head = ("Our code", "Status", "Its `type`", "Its `code`")
-    return f"## {name}\n\nHow this dialect tells them.\n\n{table(head, rows)}\n"
+    head = ("Our code", "Status", "Its word for the kind", *(["Its code"] if coded else []))
+    return f"## {name}\n\n{_samples(dialect())}\n{table(head, rows)}\n"
+
+
+def _code(word: str | int | None) -> str:
+    return "–" if word is None else f"`{word}`" if word != "" else "empty"
+
+
+def _samples(dialect: Dialect) -> str:
+    """An error as it is written, and those that are written otherwise."""
+    usual = BadRequest("n must be an integer from 1 to 10, not 11", param="n")
+    samples = {_fields_of(dialect, usual, "POST"): f"An error:\n\n{_sample(_reply(dialect, usual))}"}
+    for method, kind in product(("POST", "GET"), _classes()):
+        error = kind("why, and what to do")
+        reply = _reply(dialect, error, method)
+        title = f"`{kind.code}`{' for GET' if method == 'GET' else ''}, status {reply.status}"
+        samples.setdefault(_fields_of(dialect, error, method), f"{title}:\n\n{_sample(reply)}")
+    chinese = _reply(dialect, usual, language="zh").body != _reply(dialect, usual).body
+    more = ["Messages are Chinese where `Accept-Language` asks for that first.\n"] if chinese else []
+    return "\n".join([*samples.values(), *more])
+
+
+def _reply(dialect: Dialect, error: PicturaError, method: str = "POST", language: str = "") -> Reply:
+    return dialect.error(Call(request_id="req_…", method=method, headers={"accept-language": language}), error)
+
+
+def _fields_of(dialect: Dialect, error: PicturaError, method: str) -> str:
+    """The names of an error's fields, whatever stands in them; those that tell of a parameter too."""
+    error.param, param = "n", error.param
+    written = _sample(_reply(dialect, error, method))
+    error.param = param
+    return re.sub(r'(": )("[^"]*"|\d+|null)', r"\1", written)
+
+
+def _sample(reply: Reply) -> str:
+    written = msgspec.json.format(msgspec.json.encode(reply.body), indent=2).decode()
+    return f"```json\n{written}\n```\n"
 
 
 # -- states of a job --

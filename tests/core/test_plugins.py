@@ -9,7 +9,7 @@ from textwrap import dedent
 
 import pytest
 
-from pictura.core.plugins import Broken, discover
+from pictura.core.plugins import Broken, build, discover
 from pictura.dialects.base import Dialect
 from pictura.providers.base import Provider
 
@@ -109,6 +109,24 @@ def test_a_strangers_broken_class_is_reported_and_skipped(write: Write, module: 
     assert names == ["one", "sound"]
     assert broken.where == "a (strange:Strange)"
     assert why in broken.why
+
+
+class Fails:
+    def __init__(self) -> None:
+        raise ValueError("no luck")
+
+
+def test_what_a_strangers_class_does_when_it_is_made_is_reported_and_skipped() -> None:
+    classes: dict[str, type[object]] = {"sound": dict, "strange": Fails}
+    made, broken = build(classes, lambda cls: cls())
+    assert made == {"sound": {}}
+    assert broken == [Broken("strange (tests.core.test_plugins:Fails)", "ValueError: no luck")]
+
+
+def test_a_class_of_ours_that_cannot_be_made_is_our_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Fails, "__module__", "pictura.providers.fails")
+    with pytest.raises(ValueError, match="no luck"):
+        build({"ours": Fails}, lambda cls: cls())
 
 
 @pytest.mark.parametrize(

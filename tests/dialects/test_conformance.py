@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 
 import msgspec
 import pytest
@@ -17,10 +16,11 @@ from pictura.core.model import ModelCard, Source
 from pictura.core.picture import Inline
 from pictura.core.plugins import discover
 from pictura.core.price import PerPicture, Usage
-from pictura.core.request import Body, ImageRequest, Upload, mark
+from pictura.core.request import Body, ImageRequest, InputPicture, Upload, mark
 from pictura.core.result import Delivered, ImageResult
 from pictura.core.views import Account, Call, JobView, KeyUsage, ModelView
 from pictura.dialects.base import Dialect, Reply, Route, Verb, answer
+from tests.dialects.speaking import HERE, Nothing, upload
 
 FOUND, BROKEN = discover("pictura.dialects", "pictura.dialects", Dialect)  # type: ignore[type-abstract]
 DIALECTS = {name: kind() for name, kind in sorted(FOUND.items())}
@@ -28,26 +28,11 @@ each = pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS)
 
 NOW_MS = 1_769_286_389_027
 SECRET = "sk-live-secret"
-HABITS = ("delivery", "output_format", "unknown", "harmless", "takes", "adjustable", "words", "max_prompt_chars")
-
-
-class Picture:
-    size = 7
-
-    def read(self, offset: int = 0, size: int = -1) -> bytes:
-        return b"picture"[offset:]
-
-    def chunks(self, size: int = 65536) -> Iterator[bytes]:
-        yield b"picture"
-
-
-class Here:
-    def url(self, picture: Delivered) -> str:
-        return f"https://img.example/{picture.key}"
-
-    def base64(self, picture: Delivered) -> Inline:
-        return Inline(Picture())
-
+#: What a dialect's table decides, and `stream`, which Gemini's path decides.
+HABITS = (
+    *("delivery", "output_format", "unknown", "harmless", "takes", "adjustable", "words", "max_prompt_chars"),
+    "stream",
+)
 
 REQUEST = ImageRequest(model="gpt-image-2", prompt="a fox")
 RESULT = ImageResult(
@@ -74,14 +59,14 @@ ACCOUNTS = [
     Account(2, 1, 3, 5, (KeyUsage("key_1", "a", 1, 1, 1, True, cap=3, expires_s=9),)),
 ]
 VIEWS: dict[Verb, list[tuple[object, ...]]] = {
-    Verb.JOB: [(job, Here()) for job in JOBS],
-    Verb.CANCEL: [(job, Here()) for job in JOBS],
+    Verb.JOB: [(job, HERE) for job in JOBS],
+    Verb.CANCEL: [(job, HERE) for job in JOBS],
     Verb.CATALOGUE: [([],), ([MODEL],)],
     Verb.MODEL: [(MODEL,)],
     Verb.ACCOUNT: [(account,) for account in ACCOUNTS],
     Verb.PLAIN: [(None,)],
 }
-UPLOADS = [Upload("image", Picture(), "image/png", "a.png"), Upload("mask", Picture(), "image/png", "b.png")]
+UPLOADS = [upload("image"), upload("mask")]
 
 #: What the original tells as an answer without a picture, in a field that its clients look at.
 NO_ERROR_THERE = {("gemini", "content_refused")}
@@ -102,6 +87,14 @@ BODIES: dict[str, dict[str, object]] = {
         "input": {"messages": [{"role": "user", "content": [{"text": "p"}]}]},
         "parameters": {"negative_prompt": "1", "prompt_extend": True, "seed": "4", "watermark": True},
     },
+    "mixroute seedream": {
+        "size": "2048x2048",
+        "watermark": False,
+        "guidance_scale": 2.5,
+        "optimize_prompt_options": {"mode": "standard"},
+        "prompt": "p",
+        "contents": [{"role": "user", "parts": [{"image": mark(0)}, {"text": "p"}]}],
+    },
     "mixroute gpt": {"prompt": "p", "image": mark(0), "input_fidelity": "high", "n": 1},
     "openopen8": {"prompt": "p", "n": 1, "size": "1024x1024", "output_compression": 50, "watermark": True},
     "openai": {
@@ -111,12 +104,22 @@ BODIES: dict[str, dict[str, object]] = {
         "safety_identifier": "u",
         "complexity": "low",
     },
+    "gemini": {
+        "contents": [{"parts": [{"text": "p"}, {"inlineData": {"mimeType": "image/png", "data": mark(0)}}]}],
+        "generationConfig": {"seed": 7, "candidateCount": 2, "imageConfig": {"aspectRatio": "4:5", "imageSize": "2K"}},
+        "safetySettings": [],
+    },
     "of nobody": {"prompt": "p", "unheard_of": {"a": [1]}},
 }
 
 
 def body(fields: dict[str, object], model: str = "gpt-image-2") -> Body:
     return Body({"model": model, "response_format": "url", "output_format": "png", **fields}, list(UPLOADS))
+
+
+def without_habits(request: ImageRequest) -> ImageRequest:
+    """As any dialect would have decoded it."""
+    return msgspec.structs.replace(request, **{name: getattr(REQUEST, name) for name in HABITS})
 
 
 def every_error() -> list[PicturaError]:
@@ -190,7 +193,7 @@ def test_a_route_without_an_answer(dialect: Dialect) -> None:
 def test_pictures(dialect: Dialect, delivery: str, operation: str) -> None:
     request = msgspec.structs.replace(REQUEST, delivery=delivery, operation=operation)
     call = Call(request_id="req_1", job_id=ids.new("job"))
-    reply = dialect.picture(call, request, RESULT, Here())
+    reply = dialect.picture(call, request, RESULT, HERE)
     text = check_reply(reply)
     assert reply.status == 200
     assert (b"https://img.example/a" in text) is (delivery == "url")
@@ -198,17 +201,17 @@ def test_pictures(dialect: Dialect, delivery: str, operation: str) -> None:
     assert reply.headers["x-pictura-adjusted"].encode("latin-1").decode() == "image_size=3K→2K"
     assert reply.headers["x-pictura-ignored"] == "x  set-cookie: a"
     assert reply.headers["x-pictura-short"] == "2 of 3 came"
-    for event in dialect.event(call, request, RESULT, Here()):
+    for event in dialect.event(call, request, RESULT, HERE):
         assert not set(event.name) & set("\r\n")
         msgspec.json.encode(sendable(event.data))
-    shown = dialect.preview(call, request, 0, Inline(Picture()))
+    shown = dialect.preview(call, request, 0, Inline(Nothing()))
     assert shown is None or msgspec.json.encode(sendable(shown.data))
 
 
 @each
 def test_the_moment_of_creation(dialect: Dialect) -> None:
     """Milliseconds where the router's page says so, else seconds; never a thousand times off."""
-    text = check_reply(dialect.picture(Call(request_id="req_1"), REQUEST, RESULT, Here()))
+    text = check_reply(dialect.picture(Call(request_id="req_1"), REQUEST, RESULT, HERE))
     unit = NOW_MS if dialect.name == "imagerouter" else NOW_MS // 1000
     assert f'"created":{unit}'.encode() in text.replace(b": ", b":") or b'"created"' not in text
 
@@ -258,10 +261,23 @@ def test_every_error_has_a_line_of_its_own(dialect: Dialect) -> None:
 @pytest.mark.parametrize("page", BODIES)
 def test_the_union_is_the_same_everywhere(dialect: Dialect, page: str) -> None:
     call = Call(request_id="req_1")
-    everywhere = [one.decode(call, body(BODIES[page], "flux-dev"), edit=False) for one in (dialect, *DIALECTS.values())]
-    plain = [msgspec.structs.replace(one, **{name: getattr(REQUEST, name) for name in HABITS}) for one in everywhere]
+    everywhere = [
+        one.decode(call, body(BODIES[page], "some-model"), edit=False) for one in (dialect, *DIALECTS.values())
+    ]
+    plain = [without_habits(one) for one in everywhere]
     assert all(one == plain[0] for one in plain)
     assert all((one.delivery, one.output_format) != ("", "") for one in everywhere)
+
+
+@each
+def test_a_form_is_the_same_everywhere(dialect: Dialect) -> None:
+    """Of a form the texts are read as the values that JSON would have."""
+    fields = {"model": "m", "prompt": "p", "n": "2", "size": "1024x1024", "watermark": "true", "seed": "7"}
+    sent = Body({**fields, "svg[model]": "x"}, [upload("image[]"), upload("mask")], form=True)
+    request = dialect.decode(Call(request_id="req_1"), sent, edit=True)
+    assert (request.operation, request.n, request.mask) == ("edit", 2, InputPicture(ref="upload:1"))
+    assert request.params == {"watermark": True, "seed": 7, "svg": {"model": "x"}}
+    assert without_habits(request) == without_habits(DIALECTS["openai"].decode(Call(request_id="r"), sent, edit=True))
 
 
 @each
@@ -273,24 +289,76 @@ def test_limits_say_what_the_door_needs(dialect: Dialect) -> None:
         dialect.decode(Call(request_id="req_1"), body(too_many), edit=False)
 
 
+# -- anything at all --
+
+#: Names that mean something in one dialect or another, at the top or further in, and texts that do.
+PLACES = "model stream mask image_url image[] images[1] messages role parts content text url file_id data created seed"
+OF_GEMINI = "inlineData fileData fileUri generationConfig imageConfig aspectRatio candidateCount response_format user n"
+OF_OTHERS = "sequential_image_generation sequential_image_generation_options max_images svg[model] resolution"
+OF_PAGES = {name for sent in BODIES.values() for name in sent}
+NAMES = st.sampled_from(sorted({*PLACES.split(), *OF_GEMINI.split(), *OF_OTHERS.split(), *OF_PAGES}))
+SAYINGS = "https://a.example/a data:,x 3 1024x1024 16:9 4K url true auto flux-1"
+WORDS = st.sampled_from([mark(0), mark(1), mark(2), *SAYINGS.split()])
+TEXTS = WORDS | st.text(max_size=6) | st.sampled_from(["\ud800", "a\x00b", "9" * 400, " "])
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=6) | st.sampled_from([mark(0), mark(1)]),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
-    max_leaves=6,
+    st.none() | st.booleans() | st.integers() | st.floats() | TEXTS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES | st.text(max_size=4), inner, max_size=3),
+    max_leaves=8,
 )
-KNOWN = st.sampled_from(sorted({name for fields in BODIES.values() for name in fields} | {"model", "stream", "mask"}))
+FIELDS = st.dictionaries(NAMES | st.text(max_size=4), VALUES, max_size=6)
+#: A form knows nothing but texts, once or several times, and files.
+TEXT_FIELDS = st.dictionaries(NAMES | st.text(max_size=6), TEXTS | st.lists(TEXTS, min_size=2, max_size=3), max_size=6)
+FILES = st.lists(
+    st.builds(
+        Upload,
+        st.sampled_from(["image", "image[]", "mask", "mask[]", "attachment", "", "\udfff"]),
+        st.just(Nothing()),
+        st.just("image/png"),
+        st.sampled_from(["", "fox.png"]),
+        st.sampled_from(["", "", "", "it is cut short"]),
+    ),
+    max_size=4,
+)
+BODY = st.builds(Body, FIELDS, st.just([*UPLOADS, upload("", "")])) | st.builds(Body, TEXT_FIELDS, FILES, st.just(True))
+#: Nothing that is one router's own affair: its models, MixRoute's groups.
+COMMON = BODY.map(lambda sent: Body({**sent.fields, "model": "some-model"}, sent.uploads, sent.form)).filter(
+    lambda sent: "sequential" not in repr(sent.fields)
+)
 
 
 @each
-@settings(deadline=None, max_examples=60)
-@given(fields=st.dictionaries(KNOWN | st.text(max_size=4), VALUES, max_size=5), form=st.booleans(), edit=st.booleans())
-def test_whatever_comes_is_decoded_or_the_callers_error(
-    dialect: Dialect, fields: dict[str, object], form: bool, edit: bool
-) -> None:
-    call = Call(request_id="req_1")
+@settings(deadline=None, max_examples=100)
+@given(sent=BODY, edit=st.booleans())
+def test_whatever_comes_is_decoded_or_the_callers_error(dialect: Dialect, sent: Body, edit: bool) -> None:
+    call = Call(request_id="req_1", place={"model": "some-model"})
     try:
-        request = dialect.decode(call, Body(fields, list(UPLOADS), form), edit=edit)
+        request = dialect.decode(call, sent, edit=edit)
     except CallerError as error:
-        check_reply(dialect.error(call, error))
+        reply = dialect.error(call, error)
+        assert reply.status == dialect.row(error).status
+        assert 400 <= reply.status < 500
+        assert b"req_1" in check_reply(reply)
     else:
-        assert msgspec.json.decode(msgspec.json.encode(request), type=ImageRequest).model == request.model
+        assert msgspec.json.decode(msgspec.json.encode(request), type=ImageRequest) == request
+
+
+@settings(deadline=None, max_examples=300)
+@given(sent=COMMON)
+def test_whatever_comes_means_the_same_everywhere(sent: Body) -> None:
+    """Decoded or refused, for the same reason: only habits differ."""
+    outcomes = {name: outcome(dialect, sent) for name, dialect in DIALECTS.items()}
+    assert all(one == outcomes["openai"] for one in outcomes.values()), outcomes
+
+
+def outcome(dialect: Dialect, sent: Body) -> object:
+    try:
+        return without_habits(dialect.decode(Call(request_id="req_1"), sent, edit=False))
+    except CallerError as error:
+        return type(error), error.param, error.message
+
+
+@each
+def test_a_stream_is_asked_for_in_the_body(dialect: Dialect) -> None:
+    """But at Gemini, where the path says so."""
+    request = dialect.decode(Call(request_id="req_1"), body({"stream": True}), edit=False)
+    assert request.stream is (dialect.name != "gemini")

@@ -44,6 +44,7 @@ def test_what_is_read(read: Reader[object], sent: object, value: object) -> None
         (kinds.flag, 0, "field must be true or false, not 0"),
         (kinds.flag, {}, "field must be true or false, not an object"),
         (kinds.within(0, 3), 4, "field must be an integer from 0 to 3, not 4"),
+        (kinds.within(0, 3), "two", "field must be an integer from 0 to 3, not 'two'"),
         (kinds.word, InputPicture(ref="upload:0"), "field must be text, not a picture"),
         (kinds.word, ["x"], "field must be text, not a list"),
         (kinds.finite, float("nan"), "field must be a number of less than 19 digits"),

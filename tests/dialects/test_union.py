@@ -385,7 +385,7 @@ def test_n_that_is_none(sent: object) -> None:
 
 def test_n_is_named_as_it_was_written() -> None:
     assert complaint({"parameters": {"n": "two"}}).param == "parameters.n"
-    assert complaint({"n": "two"}).message == "n must be an integer, not 'two'"
+    assert complaint({"n": "two"}).message == "n must be an integer from 1 to 10, not 'two'"
     assert complaint({"n": 0}).message == "n must be an integer from 1 to 10, not 0"
 
 

@@ -173,7 +173,7 @@ async def test_a_broken_plug_in_is_told_and_passed_over(tmp_path: Path, monkeypa
 
     monkeypatch.setattr(plugins, "entry_points", installed)
     async with open_house(tmp_path, Settings(), NOTHING) as house:
-        assert [plug_in.where for plug_in in house.broken] == ["acme (acme_images:Acme)"] * 2
+        assert [plug_in.where for plug_in in house.broken] == ["acme (acme_images:Acme)"] * 3
         assert "No module named" in house.broken[0].why
         assert {"openai", "imagerouter"} <= set(house.dialects)
         assert "openai" in house.providers

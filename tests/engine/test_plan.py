@@ -259,6 +259,15 @@ async def test_who_rests_is_not_asked(engine: Engine) -> None:
     assert names(engine.planner.plan(ask(), engine.key())) == ["second"]
 
 
+async def test_a_channel_that_is_named_is_asked_alone_and_even_when_it_rests(engine: Engine) -> None:
+    plan(engine, None, channel("first"), channel("second"))
+    assert names(engine.planner.plan(ask(), engine.key(), "second")) == ["second"]
+    engine.health.failed("second", "fox", Throttled("slow", retry_after_s=30))
+    assert names(engine.planner.plan(ask(), engine.key(), "second")) == ["second"]
+    with pytest.raises(NotSent, match="no channel here serves fox"):
+        engine.planner.plan(ask(), engine.key(), "third")
+
+
 # -- what it may cost --
 
 

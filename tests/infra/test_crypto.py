@@ -32,7 +32,7 @@ def test_a_seal_tells_nothing() -> None:
     assert "sk-live" not in base64.b64decode(VAULT.seal("sk-live")).decode("latin-1")
 
 
-@pytest.mark.parametrize("spoilt", ["", "AAAA", "not base64!", "ü", VAULT.seal("a")[:-8] + "AAAAAAA="])
+@pytest.mark.parametrize("spoilt", ["", "AAAA", "not base64!", "ü", VAULT.seal("a")[:-8] + "AAAAAAA="], ids=range(5))
 def test_what_was_spoilt_is_not_opened(spoilt: str) -> None:
     with pytest.raises(HouseError, match="enter the channel's key again") as caught:
         VAULT.unseal(spoilt)

@@ -214,7 +214,7 @@ async def test_a_new_sandbox_knows_no_task_of_the_callers_making() -> None:
     ("fields", "code"),
     [
         ({"taskUUID": "7"}, "invalidTaskUUID"),
-        ({"taskUUID": str(uuid.uuid1())}, "invalidTaskUUID"),
+        ({"taskUUID": "5d9e6a4e-e4fd-11f1-8bcf-02fc00000001"}, "invalidTaskUUID"),
         ({"taskUUID": None}, "missingTaskUUID"),
         ({"model": ""}, "missingModel"),
         ({"positivePrompt": "a"}, "invalidPositivePrompt"),

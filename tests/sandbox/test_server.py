@@ -3,15 +3,17 @@ from __future__ import annotations
 import asyncio
 import errno
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from aiohttp import ClientConnectionError, ClientOSError, ClientSession
 
 from pictura.infra.spool import Spool
-from pictura.sandbox.base import Shelf
+from pictura.sandbox.base import BASE_HEADER, Shelf, Studio
 from pictura.sandbox.chance import seed_from
 from pictura.sandbox.server import Sandbox
+from tests.sandbox.conftest import KEY
 
 
 async def draw(http: ClientSession, address: str, prompt: str) -> tuple[int, str]:
@@ -47,6 +49,34 @@ async def test_two_sandboxes_do_not_meet(address: str) -> None:
     other = Sandbox(accepts=lambda key: True)
     assert await other.start() != address
     await other.close()
+
+
+async def test_urls_lead_to_whoever_forwards(address: str, http: ClientSession) -> None:
+    """… and a picture is known again under any address by which it was got."""
+    door = "https://img.example.com/sandbox"
+    body = {"prompt": "a fox"}
+    polling = []
+    for headers in ({BASE_HEADER: door}, {}):
+        async with http.post(f"{address}/bfl/v1/flux-dev", json=body, headers={"x-key": KEY, **headers}) as answer:
+            polling.append((await answer.json())["polling_url"])
+    assert polling[0].startswith(f"{door}/bfl/v1/get_result?id=")
+    assert polling[1].startswith(f"{address}/bfl/v1/get_result?id=")
+
+
+async def test_a_picture_is_known_by_every_address_it_has(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(1) as threads:
+        studio = Studio(lambda key: True, tmp_path, threads)
+        studio.own_address = "http://127.0.0.1:1"
+        source = Spool(tmp_path, "image/png")
+        source.write(b"a picture")
+        url = studio.publish(source)
+        assert url.startswith("http://127.0.0.1:1/files/")
+        for elsewhere in (url, url.replace("http://127.0.0.1:1", "https://img.example.com/sandbox")):
+            lying = studio.lying(elsewhere)
+            assert lying is not None and lying.read() == b"a picture"
+        assert studio.lying(f"{url}-expired") is None and studio.lying("https://example.com/a.png") is None
+        source.close()
+        studio.shelf.close()
 
 
 async def test_closing_leaves_no_file_behind(

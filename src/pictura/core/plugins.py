@@ -5,12 +5,14 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points
 from typing import TypeVar
 
 import msgspec
 
 Kind = TypeVar("Kind")
+Made = TypeVar("Made")
 
 
 class Broken(msgspec.Struct, frozen=True):
@@ -36,8 +38,28 @@ def discover(package: str, group: str, kind: type[Kind]) -> tuple[dict[str, type
             loaded = point.load()
             found[_free_name(loaded, kind, found)] = loaded
         except (Exception, SystemExit) as error:  # whatever a stranger's module does, the house stands
-            broken.append(Broken(f"{point.name} ({point.value})", f"{type(error).__name__}: {error}"))
+            broken.append(Broken(f"{point.name} ({point.value})", _told(error)))
     return found, broken
+
+
+def build(
+    classes: Mapping[str, type[Kind]], make: Callable[[type[Kind]], Made]
+) -> tuple[dict[str, Made], list[Broken]]:
+    """What `make` gives for each class, by name. Where it fails for one of ours it raises; a stranger's is skipped."""
+    made: dict[str, Made] = {}
+    broken: list[Broken] = []
+    for name, cls in classes.items():
+        try:
+            made[name] = make(cls)
+        except (Exception, SystemExit) as error:
+            if cls.__module__.startswith("pictura."):
+                raise
+            broken.append(Broken(f"{name} ({cls.__module__}:{cls.__qualname__})", _told(error)))
+    return made, broken
+
+
+def _told(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 def _collect(module: object, kind: type[Kind], found: dict[str, type[Kind]]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from pictura.core.errors import InsufficientBalance, PicturaError, RateLimited, RetiredModel, Unsupported
-from pictura.core.money import dollars
+from pictura.core.money import show
 
 _SENTENCES: Mapping[str, str] = {
     "invalid_request": "请求参数有误",
@@ -49,7 +49,7 @@ def said(error: PicturaError) -> str:
 def _facts(error: PicturaError) -> str:
     """The facts that need no words of ours; "" where only the message knows them."""
     if isinstance(error, InsufficientBalance) and error.needed:
-        return f"剩余 ${dollars(error.available)}，需要 ${dollars(error.needed)}"
+        return f"剩余 {show(error.available)}，需要 {show(error.needed)}"
     if isinstance(error, RateLimited):
         return f"请在 {error.retry_after_s} 秒后重试"
     if isinstance(error, RetiredModel) and error.successor:

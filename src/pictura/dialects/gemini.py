@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from pictura.core.errors import BadRequest, PicturaError, RateLimited, Refused
+from pictura.core.errors import BadRequest, PicturaError, Refused
 from pictura.core.price import Usage
 from pictura.core.request import Body, ImageRequest
 from pictura.core.result import Delivered, ImageResult
@@ -71,7 +71,7 @@ ERRORS = {
 _FINISHES = frozenset(
     {"IMAGE_SAFETY", "IMAGE_PROHIBITED_CONTENT", "IMAGE_RECITATION", "RECITATION", "SPII", "PROHIBITED_CONTENT"}
 )
-_BLOCKS = frozenset({"SAFETY", "OTHER", "BLOCKLIST", "PROHIBITED_CONTENT", "IMAGE_SAFETY", "JAILBREAK"})
+_BLOCKS = frozenset({"SAFETY", "OTHER", "BLOCKLIST", "JAILBREAK", "MODEL_ARMOR"})
 
 #: What clients send by habit, and what means nothing to a picture.
 _HARMLESS = frozenset(
@@ -114,20 +114,17 @@ class Gemini(Dialect):
         return msgspec.structs.replace(request, stream=_streams(call) and call.query.get("alt") == "sse")
 
     def picture(self, call: Call, request: ImageRequest, result: ImageResult, hands: Hands) -> Reply:
-        """Without `alt=sse` a stream is an array of its chunks; there is one."""
-        told = _response(call, request, result, hands)
-        whole = [told] if _streams(call) and call.query.get("alt") != "sse" else told
-        return Reply(whole, headers=result_headers(result))
+        return Reply(_chunked(call, _response(call, request, result, hands)), headers=result_headers(result))
 
     def event(self, call: Call, request: ImageRequest, result: ImageResult, hands: Hands) -> Sequence[Event]:
         return [Event("", _response(call, request, result, hands))]
 
     def error(self, call: Call, error: PicturaError) -> Reply:
         if isinstance(error, Refused):
-            return Reply(_refusal(call, error), headers=error_headers(error))
+            return Reply(_chunked(call, _refusal(call, error)), headers=error_headers(error))
         row = self.row(error)
         told = {"code": row.status, "message": error.message, "status": row.type, "details": _details(call, error)}
-        return Reply({"error": told}, row.status, error_headers(error))
+        return Reply(_chunked(call, {"error": told}), row.status, error_headers(error))
 
     def failed_event(self, call: Call, error: PicturaError) -> Event:
         return Event("", self.error(call, error).body)
@@ -155,6 +152,11 @@ class Gemini(Dialect):
 
 def _streams(call: Call) -> bool:
     return call.path.endswith(":streamGenerateContent")
+
+
+def _chunked(call: Call, told: dict[str, object]) -> object:
+    """Without `alt=sse` a stream is an array of its chunks, an error too (google-genai unwraps it); there is one."""
+    return [told] if _streams(call) and call.query.get("alt") != "sse" else told
 
 
 def _number(query: Mapping[str, str], name: str, default: int) -> int:
@@ -230,8 +232,9 @@ def _details(call: Call, error: PicturaError) -> list[dict[str, object]]:
     if error.param:
         violation = {"field": error.param, "description": error.message}
         details.append({"@type": f"{_RPC}BadRequest", "fieldViolations": [violation]})
-    if isinstance(error, RateLimited):
-        details.append({"@type": f"{_RPC}RetryInfo", "retryDelay": f"{error.retry_after_s}s"})
+    wait = getattr(error, "retry_after_s", None)
+    if wait is not None:
+        details.append({"@type": f"{_RPC}RetryInfo", "retryDelay": f"{wait}s"})
     return details
 
 

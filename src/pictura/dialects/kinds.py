@@ -40,22 +40,24 @@ def word(value: object, param: str) -> str:
     return text(value, param).strip()
 
 
-def integer(value: object, param: str) -> int:
+def integer(value: object, param: str, wanted: str = "an integer") -> int:
     """An integer, or a text or a float that is one: forms know nothing but texts, JSON has one kind of number."""
     if isinstance(value, str) and _INTEGER.fullmatch(value):
         return int(value)
     if isinstance(value, int | float) and not isinstance(value, bool) and int(value) == value:
         return int(value)
-    raise wrong(param, "an integer", value)
+    raise wrong(param, wanted, value)
 
 
 def within(low: int, high: int) -> Reader[int]:
     """A reader of integers from `low` to `high`, both included."""
 
+    wanted = f"an integer from {low} to {high}"
+
     def read(value: object, param: str) -> int:
-        found = integer(value, param)
+        found = integer(value, param, wanted)
         if not low <= found <= high:
-            raise wrong(param, f"an integer from {low} to {high}", found)
+            raise wrong(param, wanted, found)
         return found
 
     return read

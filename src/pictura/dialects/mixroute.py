@@ -11,17 +11,19 @@ from typing import Literal
 
 import msgspec
 
-from pictura.core.errors import PicturaError, Unsupported
+from pictura.core.errors import PicturaError
 from pictura.core.request import Body, ImageRequest
 from pictura.core.result import Delivered, ImageResult
 from pictura.core.views import Call
 from pictura.dialects.base import Habits, Hands, Limits, Reply
+from pictura.dialects.kinds import within, wrong
 from pictura.dialects.new_api import WORDS, NewApi
 
 _SUCCESS = "操作成功"
 #: Pictures of one group, by its page.
 MOST_OF_A_GROUP = 4
 _GPT = "gpt-image-"
+_GROUP = "sequential_image_generation_options"
 
 
 class MixRouteSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -79,10 +81,8 @@ class MixRoute(NewApi):
 
 def _with_group(request: ImageRequest) -> ImageRequest:
     """A group of the size that was asked for, four by itself; its pictures count like any others."""
-    options = request.params.get("sequential_image_generation_options")
-    named = options.get("max_images", MOST_OF_A_GROUP) if isinstance(options, dict) else MOST_OF_A_GROUP
-    if not isinstance(named, int) or not 1 <= named <= MOST_OF_A_GROUP:
-        where = "sequential_image_generation_options.max_images"
-        raise Unsupported(f"{where} must be an integer from 1 to {MOST_OF_A_GROUP}", param=where, allowed=("1 to 4",))
-    whole = {**request.params, "sequential_image_generation_options": {"max_images": named}}
-    return msgspec.structs.replace(request, params=whole)
+    options = request.params.get(_GROUP, {})
+    if not isinstance(options, dict):
+        raise wrong(_GROUP, "an object", options)
+    most = within(1, MOST_OF_A_GROUP)(options.get("max_images", MOST_OF_A_GROUP), f"{_GROUP}.max_images")
+    return msgspec.structs.replace(request, params={**request.params, _GROUP: {**options, "max_images": most}})

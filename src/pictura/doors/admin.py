@@ -18,9 +18,10 @@ from starlette.routing import BaseRoute, Route
 
 from pictura.core.errors import BadRequest, HouseError, NotFound, PicturaError
 from pictura.dialects.base import Limits, error_headers
-from pictura.doors.desk import channels, doctor, jobs, keys, models, notices, projects
+from pictura.doors.desk import channels, doctor, jobs, keys, live, models, notices, projects
 from pictura.doors.desk.act import Act
 from pictura.doors.desk.shapes import (
+    Channels,
     Decision,
     Deposit,
     KeyChange,
@@ -30,6 +31,7 @@ from pictura.doors.desk.shapes import (
     NewProject,
     Nothing,
     OfProject,
+    Trial,
 )
 from pictura.doors.house import House
 from pictura.doors.http.body import ClientGone, Incoming, close
@@ -73,6 +75,8 @@ ENDPOINTS: tuple[Endpoint[Any], ...] = (
     Endpoint("POST", "/jobs/{id}/resolve", Decision, jobs.resolve),
     Endpoint("GET", "/notices", Newest, notices.listed),
     Endpoint("GET", "/doctor", Nothing, doctor.report),
+    Endpoint("GET", "/doctor/live", Channels, live.planned),
+    Endpoint("POST", "/doctor/live", Trial, live.tried),
 )
 
 

@@ -6,15 +6,15 @@ import asyncio
 import logging
 import secrets
 import shutil
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import msgspec
 
 from pictura.core import ids
-from pictura.core.errors import BadRequest
-from pictura.core.plugins import Broken, discover
+from pictura.core.errors import BadRequest, PicturaError
+from pictura.core.plugins import Broken, build, discover
 from pictura.dialects.base import Dialect
 from pictura.doors.links import Links
 from pictura.engine.attempt import Caller
@@ -35,6 +35,7 @@ from pictura.infra.http import Client
 from pictura.infra.imaging import Imaging
 from pictura.providers.base import Provider
 from pictura.providers.plain import SANDBOX_PATH
+from pictura.sandbox.base import CALLER
 from pictura.sandbox.base import SECRET as SANDBOX_SECRET
 from pictura.sandbox.server import Sandbox
 from pictura.store import audit
@@ -101,10 +102,10 @@ async def _open(stack: AsyncExitStack, folder: Path, settings: Settings, environ
     stack.callback(blobs.close)
     links = Links(vault, settings)
 
-    providers, dialects, broken = _plugins(settings)
+    providers, dialects, catalog, broken = _plugins(settings)
     channels = _channels(database, vault, settings, environment, providers)
-    sandbox_address = await _open_sandbox(stack, folder / "sandbox", vault, channels, providers)
-    catalog = _catalog(settings, providers)
+    guard = Guard(keys)
+    sandbox = await _open_sandbox(stack, folder / "sandbox", vault, guard, channels, providers)
     health = Health(_Notices(database).write)
     planner = Planner(catalog, providers, channels, health)
 
@@ -134,18 +135,18 @@ async def _open(stack: AsyncExitStack, folder: Path, settings: Settings, environ
         links=links,
         providers=providers,
         dialects=dialects,
-        broken=broken,
+        broken=[*broken, *sandbox.broken],
         catalog=catalog,
         channels=channels,
         keys=keys,
-        guard=Guard(keys),
+        guard=guard,
         health=health,
         planner=planner,
         gateway=gateway,
         worker=worker,
         uploads=asyncio.Semaphore(settings.server.transfers),
         first_keys=first_keys,
-        sandbox_address=sandbox_address,
+        sandbox_address=sandbox.address,
     )
 
 
@@ -164,25 +165,39 @@ def _hands(
 
 
 async def _open_sandbox(
-    stack: AsyncExitStack, folder: Path, vault: Vault, channels: ChannelBook, providers: Mapping[str, Provider]
-) -> str:
-    """Start the simulators, with a channel to each that only this process can open. Gives their address."""
+    stack: AsyncExitStack,
+    folder: Path,
+    vault: Vault,
+    guard: Guard,
+    channels: ChannelBook,
+    providers: Mapping[str, Provider],
+) -> Sandbox:
+    """Start the simulators, with a channel to each that has a key of its own."""
     shutil.rmtree(folder, ignore_errors=True)  # what a killed process left behind
     # The same after a restart: some vendors' tasks belong to the key that began them.
     key = PREFIX["test"] + vault.sign("the sandbox's own key")
-    sandbox = Sandbox(accepts=lambda text: secrets.compare_digest(text.encode(), key.encode()), folder=folder)
+    sandbox = Sandbox(accepts=_opens(guard, key), folder=folder)
     address = await sandbox.start()
     stack.push_async_callback(sandbox.close)
     for name, provider in providers.items():
         channels.add(_sandbox_channel(name, provider, address, key))
-    return address
+    return sandbox
 
 
-def _catalog(settings: Settings, providers: Mapping[str, Provider]) -> Catalog:
-    catalog = Catalog(settings.aliases)
-    for name, provider in providers.items():
-        catalog.add(name, provider.MODELS)
-    return catalog
+def _opens(guard: Guard, own: str) -> Callable[[str], bool]:
+    """What opens the simulators: the `own` key of their channels, and clients' test keys, from where they may come."""
+
+    def accepts(text: str) -> bool:
+        if not text.isascii():
+            return False
+        if secrets.compare_digest(text, own):
+            return True
+        try:
+            return guard.identify(text, CALLER.get().address).kind == "test"
+        except PicturaError:
+            return False
+
+    return accepts
 
 
 class _Notices:
@@ -215,15 +230,23 @@ async def _first_keys(database: SqliteDatabase, keys: KeyRing, environment: Envi
     return FirstKeys(admin, test)
 
 
-def _plugins(settings: Settings) -> tuple[dict[str, Provider], dict[str, Dialect], list[Broken]]:
+def _plugins(settings: Settings) -> tuple[dict[str, Provider], dict[str, Dialect], Catalog, list[Broken]]:
+    """What speaks, the catalogue of its models, and what of strangers' cannot be used."""
     provider_classes, broken = discover("pictura.providers", "pictura.providers", Provider)  # type: ignore[type-abstract]
     dialect_classes, more = discover("pictura.dialects", "pictura.dialects", Dialect)  # type: ignore[type-abstract]
-    providers = {name: cls() for name, cls in provider_classes.items()}
     strange = next((name for name in settings.dialects if name not in dialect_classes), "")
     if strange:
         raise BadRequest(f"[dialects.{strange}]: there is no such dialect; there are {', '.join(dialect_classes)}")
-    dialects = {name: cls(settings.dialects.get(name)) for name, cls in dialect_classes.items()}
-    return providers, dialects, [*broken, *more]
+    catalog = Catalog(settings.aliases)
+
+    def provide(cls: type[Provider]) -> Provider:
+        made = cls()
+        catalog.add(cls.name, cls.MODELS)
+        return made
+
+    providers, unfit = build(provider_classes, provide)
+    dialects, mute = build(dialect_classes, lambda cls: cls(settings.dialects.get(cls.name)))
+    return providers, dialects, catalog, [*broken, *more, *unfit, *mute]
 
 
 def _channels(

@@ -39,7 +39,7 @@ RETRY_JOINS_S = 1800
 
 
 class Draft(msgspec.Struct):
-    """A request before it is a job. `retry`: the client says that it sent this before."""
+    """A request before it is a job. `retry`: the client says that it sent this before. `channel`: ask no other one."""
 
     request: ImageRequest
     key: Key
@@ -47,6 +47,7 @@ class Draft(msgspec.Struct):
     uploads: Sequence[Upload] = ()
     picture_cap: int = 25_000_000
     retry: bool = False
+    channel: str = ""
 
 
 class Outcome(msgspec.Struct):
@@ -139,7 +140,7 @@ class Gateway:
 
     async def submit(self, draft: Draft) -> Handle:
         """Commit 1, then the job runs whether anybody waits or not. Raises what `Planner.plan` and the hold raise."""
-        plan = self._planner.plan(draft.request, draft.key)
+        plan = self._planner.plan(draft.request, draft.key, draft.channel)
         job_id = ids.new("job")
         inputs = await self._intake.gather(plan.request, draft.uploads, plan.card, draft.picture_cap)
         try:

@@ -82,14 +82,17 @@ class Planner:
         self._served: dict[tuple[str, str], list[ChannelRecord]] = {}
         self._served_by: tuple[ChannelRecord, ...] = ()
 
-    def plan(self, request: ImageRequest, key: Key) -> Plan:
-        """Raises the CallerError that says what is wrong, or NotSent where nobody can be asked now."""
+    def plan(self, request: ImageRequest, key: Key, channel: str = "") -> Plan:
+        """With `channel` that one alone, rested or not.
+
+        Raises the CallerError that says what is wrong, or NotSent where nobody can be asked now.
+        """
         card = self.card(request.model)
         # A name that is nothing but another spelling (`allowed/secret-model`) must not open what the list keeps shut.
         alias = request.model if self.catalog.rename(request.model) != request.model else card.id
         if not key.may_use((*card.names, alias)):
             raise Forbidden(f"this key may not use {card.id}; it is limited to {', '.join(key.models)}")
-        candidates = self._candidates(card, request, key)
+        candidates = self._candidates(card, request, key, channel)
         if card.status == "retired" and not any(c.record.sandbox or c.record.models for c in candidates):
             raise _retired(card)
         fitted = _fitted(request, card)
@@ -188,9 +191,11 @@ class Planner:
         record = self.channels.get(name)
         return self._candidate(record, card)
 
-    def _candidates(self, card: ModelCard, request: ImageRequest, key: Key) -> tuple[Candidate, ...]:
+    def _candidates(self, card: ModelCard, request: ImageRequest, key: Key, named: str) -> tuple[Candidate, ...]:
         """Those that are well, in the order in which to ask them. Raises NotSent when all of them rest."""
         serving = self.serving(card, key)
+        if named:
+            return tuple(self._candidate(record, card) for record in serving if record.name == named)
         # A simulator that was asked to misbehave is as well as ever.
         rests = {r.name: 0.0 if r.sandbox else self._health.rests_s(r.name, card.id) for r in serving}
         well = [record for record in serving if not rests[record.name]]
@@ -251,10 +256,10 @@ def _fitted(request: ImageRequest, card: ModelCard) -> _Fitted:
     params = _translated(request, card)
     for name in sorted(request.adjustable - {"size"}):
         if name in params and name not in card.params and not capability.neutral(params[name]):
-            adjusted.append(f"{name}={request.params[name]}→none")
+            adjusted.append(f"{name}={_as_sent(request.params[name])}→none")
             del params[name]
         elif name in params and params[name] != request.params.get(name):
-            adjusted.append(f"{name}={request.params.get(name)}→{params[name]}")
+            adjusted.append(f"{name}={_as_sent(request.params.get(name))}→{_as_sent(params[name])}")
     for name in ("safety_identifier", "user"):
         if request.user and name in card.params:
             params[name] = request.user
@@ -263,6 +268,11 @@ def _fitted(request: ImageRequest, card: ModelCard) -> _Fitted:
     _check_format(request, card)
     whole = msgspec.structs.replace(request, params={**params, **passed}, extra={})
     return _Fitted(whole, fitted, tuple(adjusted), ignored)
+
+
+def _as_sent(value: object) -> str:
+    """A value as its client may have written it: `true`, not Python's `True`."""
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
 def _fit_size(request: ImageRequest, card: ModelCard) -> Size:

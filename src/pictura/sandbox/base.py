@@ -39,6 +39,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack, suppress
+from contextvars import ContextVar
 from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Self
@@ -64,6 +65,10 @@ SECRET = "sandbox"
 #: Pictures that stay to be fetched by URL, so that a busy sandbox does not fill the disk.
 SHELF_PLACES = 200
 
+#: What a door says that forwards a request to the sandbox.
+BASE_HEADER = "X-Pictura-Sandbox-Base"
+CLIENT_HEADER = "X-Pictura-Sandbox-Client"
+
 _FAULT = re.compile(r"\[(fault|once):(\w+)(?: (\d{1,4}(?:\.\d{1,3})?))?\]")
 #: Prompts whose first call has gone wrong already.
 MET_PROMPTS = 1000
@@ -83,6 +88,17 @@ def refused_late(prompt: str) -> bool:
 def fails(prompt: str) -> bool:
     """Does it ask for a task that fails?"""
     return "[fault:failed]" in prompt
+
+
+class Caller(msgspec.Struct, frozen=True):
+    """Who asks just now: from which address, and what the sandbox is called there ("": by its own address)."""
+
+    address: str = ""
+    base: str = ""
+
+
+NOBODY = Caller()
+CALLER: ContextVar[Caller] = ContextVar("caller", default=NOBODY)
 
 
 class Shelf:
@@ -123,24 +139,29 @@ class Studio:
     """What the sandbox lends its simulators: the check of keys, hands that draw, a shelf for finished pictures."""
 
     def __init__(self, accepts: Callable[[str], bool], folder: Path, threads: Executor) -> None:
-        #: Is this one of our test keys?
+        #: Is this one of our test keys, and may the `CALLER` use it?
         self.accepts = accepts
         self.folder = folder
         self.shelf = Shelf(folder)
         self.tasks = Tasks()
         #: "http://127.0.0.1:<port>", once the sandbox listens.
-        self.address = ""
+        self.own_address = ""
         #: Set when the sandbox closes: nobody goes on waiting.
         self.closing = asyncio.Event()
         self._threads = threads
+
+    @property
+    def address(self) -> str:
+        """What every URL in an answer begins with: the sandbox's address as whoever asks just now can reach it."""
+        return CALLER.get().base or self.own_address
 
     def publish(self, picture: Spool) -> str:
         """A URL under which the picture lies for a while."""
         return f"{self.address}/files/{self.shelf.put(picture)}"
 
     def lying(self, url: str) -> Spool | None:
-        """The picture under a URL of the shelf; None for any other URL."""
-        return self.shelf.get(url.removeprefix(f"{self.address}/files/"))
+        """The picture under a URL of the shelf, by whatever address it was got; None for any other URL."""
+        return self.shelf.get(url.rpartition("/files/")[2])
 
     async def draw(self, scene: Scene) -> bytes:
         return await asyncio.get_running_loop().run_in_executor(self._threads, draw, scene)

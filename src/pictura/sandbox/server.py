@@ -10,9 +10,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
-from pictura.core.plugins import discover
-from pictura.sandbox.base import Simulator, Studio
+from pictura.core.plugins import Broken, build, discover
+from pictura.sandbox.base import BASE_HEADER, CALLER, CLIENT_HEADER, Caller, Simulator, Studio
 
 #: Drawings at a time. They share the machine with a gateway.
 THREADS = 2
@@ -23,14 +24,18 @@ CLOSING_SECONDS = 10
 class Sandbox:
     """Every simulator there is, each below its name: `<address>/openai`, `<address>/plain`, …
 
-    `accepts` says which keys open it; its files lie in `folder`, a temporary one by default. Broken third-party
-    simulators are skipped; `core.plugins.discover` names them.
+    `accepts` says which keys open it; its files lie in `folder`, a temporary one by default. A door that forwards
+    requests to it says in two headers what its clients call the sandbox, and for whom it forwards.
     """
 
     def __init__(self, *, accepts: Callable[[str], bool], folder: Path | None = None) -> None:
         self._accepts = accepts
         self._folder = folder
         self._open = AsyncExitStack()
+        #: "http://127.0.0.1:<port>", once it listens.
+        self.address = ""
+        #: Strangers' simulators that cannot be used; the others are there without them.
+        self.broken: list[Broken] = []
 
     async def start(self) -> str:
         """Listen on a free port of 127.0.0.1; the answer is the base address, `http://127.0.0.1:<port>`."""
@@ -41,29 +46,46 @@ class Sandbox:
             opening.push_async_callback(asyncio.to_thread, threads.shutdown, cancel_futures=True)
             studio = Studio(self._accepts, folder, threads)
             opening.callback(studio.shelf.close)
+            application, self.broken = _application(studio)
             # Cancelled with its caller, a stalled answer does not outlive the test that wanted it.
             runner = web.AppRunner(
-                _application(studio), handler_cancellation=True, access_log=None, shutdown_timeout=CLOSING_SECONDS
+                application, handler_cancellation=True, access_log=None, shutdown_timeout=CLOSING_SECONDS
             )
             await runner.setup()
             opening.push_async_callback(runner.cleanup)
             opening.callback(studio.closing.set)
             await web.TCPSite(runner, "127.0.0.1", 0).start()
-            studio.address = f"http://127.0.0.1:{runner.addresses[0][1]}"
+            self.address = studio.own_address = f"http://127.0.0.1:{runner.addresses[0][1]}"
             self._open = opening.pop_all()
-        return studio.address
+        return self.address
 
     async def close(self) -> None:
         """Finish what is being answered, then forget everything."""
         await self._open.aclose()
 
 
-def _application(studio: Studio) -> web.Application:
-    application = web.Application()
+@web.middleware
+async def _know_caller(request: web.Request, handler: Handler) -> web.StreamResponse:
+    headers = request.headers
+    caller = Caller(headers.get(CLIENT_HEADER) or request.remote or "", headers.get(BASE_HEADER, ""))
+    before = CALLER.set(caller)
+    try:
+        return await handler(request)
+    finally:
+        CALLER.reset(before)
+
+
+def _application(studio: Studio) -> tuple[web.Application, list[Broken]]:
+    application = web.Application(middlewares=[_know_caller])
     application.router.add_get("/files/{name}", studio.shelf.serve)
-    simulators, _ = discover("pictura.sandbox", "pictura.simulators", Simulator)  # type: ignore[type-abstract]  # it is looked for, not made
-    for name, simulator in simulators.items():
-        vendor = web.Application()
-        vendor.add_routes(simulator(studio).routes())
+    simulators, broken = discover("pictura.sandbox", "pictura.simulators", Simulator)  # type: ignore[type-abstract]  # it is looked for, not made
+    vendors, unfit = build(simulators, lambda simulator: _vendor(simulator(studio)))
+    for name, vendor in vendors.items():
         application.add_subapp(f"/{name}", vendor)
-    return application
+    return application, [*broken, *unfit]
+
+
+def _vendor(simulator: Simulator) -> web.Application:
+    vendor = web.Application()
+    vendor.add_routes(simulator.routes())
+    return vendor

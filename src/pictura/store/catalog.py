@@ -29,15 +29,19 @@ class Catalog:
         self._by_native: dict[str, Listing] = {}
 
     def add(self, provider: str, cards: Iterable[ModelCard]) -> None:
-        for card in cards:
-            listing = Listing(card, provider)
-            self._listings.append(listing)
-            if card.native:
-                self._by_native.setdefault(card.native.lower(), listing)
-            for name in (card.id, *card.aliases):
-                known = self._by_name.setdefault(name.lower(), listing)
+        """All cards of a provider. Raises HouseError where another card has one of their names; then none is added."""
+        listings = [Listing(card, provider) for card in cards]
+        by_name = dict(self._by_name)
+        for listing in listings:
+            for name in (listing.card.id, *listing.card.aliases):
+                known = by_name.setdefault(name.lower(), listing)
                 if known is not listing:
-                    raise HouseError(f"two models are called {name!r}: {known.card.id} and {card.id}")
+                    raise HouseError(f"two models are called {name!r}: {known.card.id} and {listing.card.id}")
+        self._by_name = by_name
+        self._listings += listings
+        for listing in listings:
+            if listing.card.native:
+                self._by_native.setdefault(listing.card.native.lower(), listing)
 
     def all(self) -> list[Listing]:
         """In catalogue order."""

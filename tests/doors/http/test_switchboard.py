@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pictura.dialects.base import Verb
+from pictura.dialects.gemini import Gemini
 from pictura.dialects.imagerouter import ImageRouter
 from pictura.dialects.openai import OpenAI
 from pictura.doors.http.switchboard import Found, Switchboard
@@ -12,7 +15,7 @@ from tests.doors.door import TEST, Door
 from tests.upstream import Upstream
 
 BOARD = Switchboard(
-    {"openai": OpenAI(), "imagerouter": ImageRouter()},
+    {"openai": OpenAI(), "imagerouter": ImageRouter(), "gemini": Gemini()},
     {"Pictures.Example": "imagerouter", "imagerouter.io": "openai"},
 )
 OPENAI, IMAGEROUTER = "api.openai.com", "api.imagerouter.io"
@@ -70,6 +73,34 @@ def test_a_path_without_a_route_still_has_a_dialect() -> None:
 def test_names_with_slashes() -> None:
     found = find("/v1/models/vendor/a model:free", IMAGEROUTER, method="GET")
     assert found.place == {"id": "vendor/a model:free"}
+
+
+#: Whatever a client may write in a path: any text, and marks that mean something there.
+ANYTHING = st.text(max_size=30) | st.text("a/:%.?#\n\t\x00 ", max_size=30)
+
+
+@settings(deadline=None)
+@given(model=ANYTHING, verb=st.sampled_from([":generateContent", ":streamGenerateContent"]))
+@pytest.mark.parametrize("start", ["/v1beta/models/", "/v1/models/", "/gemini/v1beta/models/"])
+def test_any_text_for_a_model_in_the_path(start: str, model: str, verb: str) -> None:
+    """The path is Gemini's on any Host, and the model is what stands there, line ends too."""
+    found = find(start + model + verb, OPENAI, "openai")
+    assert found.dialect.name == "gemini"
+    assert found.route is not None
+    assert (found.route.verb, found.place) == (Verb.DRAW, {"model": model})
+
+
+@settings(deadline=None)
+@given(path=ANYTHING, method=st.sampled_from(["GET", "POST", "DELETE", "PATCH"]))
+def test_any_path(path: str, method: str) -> None:
+    found = find(f"/gemini/{path}", method=method)
+    assert found.dialect.name == "gemini"
+    assert found.route is None or found.route.method == method
+
+
+def test_a_line_end_is_part_of_a_name() -> None:
+    assert find("/v1/models/a\nb", method="GET").place == {"id": "a\nb"}
+    assert find("/v1beta/models/m:generateContent\n", OPENAI).route is None
 
 
 def test_methods() -> None:

@@ -37,7 +37,9 @@ _COMMANDS = {
     "doctor": """Look at every part of a running gateway and say what to do.
 
     The exit code is 1 where something is broken. Nothing that costs money is done: the sandbox draws one small
-    picture, channels are only dialled.
+    picture, channels are only dialled. With --live one real picture is drawn through each channel, after its model,
+    its size and what it may cost were said and you said yes; where no gateway runs, one is started for it, with the
+    channels of pictura.toml and of the keys in the environment.
     """,
 }
 _MODULES = {"generate": "draw", "edit": "draw"}

@@ -97,11 +97,12 @@ class Client:
         *,
         query: Mapping[str, object] | None = None,
         body: object = None,
+        timeout_s: float = ACT_S,
     ) -> T:
         """One act of the admin API; `kind` is the shape of its answer."""
         told = None if body is None else json_body(body)
         target = f"{path}?{urlencode(query)}" if query else path
-        with self._send(method, target, told, timeout_s=ACT_S) as answer:
+        with self._send(method, target, told, timeout_s=timeout_s) as answer:
             return _decode(answer.read(), kind)
 
     def draw(self, path: str, body: Body) -> Drawn:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import stat
 import sys
+from typing import Annotated
 
-from pictura.core.errors import PicturaError
+from cyclopts import Parameter
+
+from pictura.core.errors import BadRequest, PicturaError
 from pictura.doors.cli import profile
 from pictura.doors.cli.reach import ANYWHERE, Reach
 from pictura.doors.cli.tables import as_json, table
@@ -14,14 +17,32 @@ from pictura.doors.desk.shapes import Check, Report
 _MARKS = {"ok": "✓", "warning": "!", "error": "✗"}
 
 
-def doctor(*, json: bool = False, reach: Reach = ANYWHERE) -> int:
+def doctor(
+    *channels: str,
+    live: bool = False,
+    yes: Annotated[bool, Parameter(name=["--yes", "-y"])] = False,
+    json: bool = False,
+    reach: Reach = ANYWHERE,
+) -> int:
     """Look at every part of a running gateway and say what to do.
 
     Parameters
     ----------
+    channels
+        With --live: only these channels, or those of these providers.
+    live
+        Instead of looking, draw a picture through every channel: its smallest by its cheapest model. It costs money.
+    yes
+        With --live: do not ask before it is drawn.
     json
         As JSON.
     """
+    if live:
+        from pictura.doors.cli.live import try_channels
+
+        return try_channels(channels, yes=yes, json=json, reach=reach)
+    if channels:
+        raise BadRequest("channels are named with --live, which draws through them: pictura doctor --live openai")
     checks = [_python(), _profile(), *_gateway(reach)]
     if json:
         as_json(checks)

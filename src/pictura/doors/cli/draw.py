@@ -75,7 +75,7 @@ def generate(prompt: str, /, *, wish: Wish = Wish(), reach: Reach = ANYWHERE) ->
     from pictura.doors.cli.local import with_gateway
 
     print("no gateway runs here: a sandbox draws this one (pictura serve starts a gateway)", flush=True)
-    with_gateway(lambda client: _draw(client, GENERATIONS, body, prompt, wish))
+    with_gateway(lambda local: _draw(Client(local.url, local.test_key), GENERATIONS, body, prompt, wish))
 
 
 def edit(

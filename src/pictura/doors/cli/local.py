@@ -1,4 +1,4 @@
-"""A gateway for one picture: in this process, on a free port, in a folder that is gone afterwards."""
+"""A gateway for one task: in this process, on a free port, in a folder that is gone afterwards."""
 
 from __future__ import annotations
 
@@ -7,30 +7,39 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TypeVar
 
-from pictura.doors.cli.client import Client
+from pictura.doors.cli.profile import Entry
 from pictura.doors.house import open_house
 from pictura.doors.http.app import application
 from pictura.doors.http.server import Server, listen
 from pictura.infra.config import Environment, Settings
 
+T = TypeVar("T")
 
-def with_gateway(work: Callable[[Client], None]) -> None:
-    """Run `work` with a client that holds a test key. Nothing of this machine's settings or keys is looked at."""
+NO_SETTINGS = Settings()
+NO_VARIABLES = Environment()
+
+
+def with_gateway(
+    work: Callable[[Entry], T], settings: Settings = NO_SETTINGS, environment: Environment = NO_VARIABLES
+) -> T:
+    """What `work` gives, done at a gateway of its own. Of this machine's settings and keys it knows what it is told."""
     logging.getLogger("pictura").setLevel(logging.ERROR)
     with TemporaryDirectory(prefix="pictura-") as folder:
-        asyncio.run(_run(Path(folder), work))
+        return asyncio.run(_run(Path(folder), work, settings, environment))
 
 
-async def _run(folder: Path, work: Callable[[Client], None]) -> None:
+async def _run(folder: Path, work: Callable[[Entry], T], settings: Settings, environment: Environment) -> T:
     with listen("127.0.0.1", 0) as sock:
-        async with open_house(folder, Settings(), Environment()) as house:
+        async with open_house(folder, settings, environment) as house:
             server = Server(application(house))
             serving = asyncio.create_task(server.serve([sock]))
             await server.listening.wait()
+            keys = house.first_keys
             try:
-                address = f"http://127.0.0.1:{sock.getsockname()[1]}"
-                await asyncio.to_thread(work, Client(address, house.first_keys.test))
+                url = f"http://127.0.0.1:{sock.getsockname()[1]}"
+                return await asyncio.to_thread(work, Entry(url, str(folder), keys.admin, keys.test))
             finally:
                 server.should_exit = True
                 await serving

@@ -302,3 +302,40 @@ class Report(msgspec.Struct, frozen=True):
     @property
     def well(self) -> bool:
         return all(check.level != "error" for check in self.checks)
+
+
+# -- the live smoke test --
+
+
+class Channels(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`names`: of channels or providers, with commas between them; "": every channel that is enabled."""
+
+    names: str = ""
+
+
+class Trial(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The picture that a live test would draw; `cost` at the most, None where nobody knows. `why` there is none."""
+
+    channel: str
+    provider: str
+    model: str = ""
+    size: str = ""
+    quality: str = ""
+    cost: str | None = None
+    why: str = ""
+
+
+class Tried(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of it: a picture, and what it did cost (None: nobody knows); or an error, and what to do about it."""
+
+    channel: str
+    model: str
+    job: str
+    seconds: float
+    media_type: str
+    width: int
+    height: int
+    bytes: int
+    cost: str | None
+    error: Failure | None
+    advice: str

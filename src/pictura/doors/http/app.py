@@ -13,6 +13,7 @@ from pictura.core import ids
 from pictura.doors.admin import Admin
 from pictura.doors.house import House
 from pictura.doors.http.files import Files
+from pictura.doors.http.sandbox import SANDBOX, Forwarder
 from pictura.doors.http.speak import Speaker
 from pictura.doors.links import FILES
 
@@ -30,12 +31,13 @@ def application(house: House) -> ASGIApp:
             Mount("/api", routes=Admin(house).routes()),
         ]
     )
-    return _Door(infrastructure, Speaker(house))
+    return _Door(infrastructure, Forwarder(house), Speaker(house))
 
 
 class _Door:
-    def __init__(self, infrastructure: ASGIApp, speaker: Speaker) -> None:
+    def __init__(self, infrastructure: ASGIApp, forwarder: Forwarder, speaker: Speaker) -> None:
         self._infrastructure = infrastructure
+        self._forwarder = forwarder
         self._speaker = speaker
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -44,6 +46,8 @@ class _Door:
         path: str = scope["path"]
         if path == "/health" or path.startswith(FILES) or self._is_admin(scope["method"], path):
             await self._infrastructure(scope, receive, _numbered(send))
+        elif path.startswith(SANDBOX + "/"):
+            await self._forwarder(scope, receive, _numbered(send))
         else:
             await self._speaker(scope, receive, send)
 

@@ -77,8 +77,8 @@ class Incoming:
             return self._ended
         return self._ended
 
-    async def _chunks(self) -> AsyncIterator[bytes]:
-        """The body as it comes, as long as it comes fast enough."""
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The body as it comes, as long as it comes fast enough. Raises TooSlow, ClientGone."""
         loop = asyncio.get_running_loop()
         started, taken, idle_s = loop.time(), 0, self._settings.body_idle_s
         try:
@@ -130,7 +130,7 @@ class Incoming:
         )
         plain: bytes | None = None
         try:
-            async for chunk in self._chunks():
+            async for chunk in self.chunks():
                 if self._ended and self._pieces == 1 and _is_plain(chunk, limits):
                     plain = chunk
                 else:
@@ -148,7 +148,7 @@ class Incoming:
         form = _Form(limits, picture_bytes, open_spool)
         try:
             parser = FormParser(boundary, form, part_cap=2 * SPARE_PARTS)
-            async for chunk in self._chunks():
+            async for chunk in self.chunks():
                 parser.feed(chunk)
             parser.finish()
         except BaseException:

@@ -34,7 +34,9 @@ class _Table:
         self._patterns: list[tuple[re.Pattern[str], Dialect, Route]] = []
         for dialect, route in entries:
             if "{" in route.path:
-                self._patterns.append((compile_path(route.path)[0], dialect, route))
+                # With line ends in names too, so that those are refused as names and not as paths.
+                pattern = re.compile(compile_path(route.path)[0].pattern, re.DOTALL)
+                self._patterns.append((pattern, dialect, route))
             else:
                 self._plain[route.method, route.path] = Found(dialect, route)
 
@@ -43,7 +45,7 @@ class _Table:
         if found is not None:
             return found
         for pattern, dialect, route in self._patterns:
-            match = pattern.match(path)
+            match = pattern.fullmatch(path)
             if match and route.method == method:
                 return Found(dialect, route, match.groupdict())
         return None
