@@ -13,6 +13,7 @@ from pictura.core import plugins
 from pictura.core.errors import BadRequest, HouseError, Unauthorized
 from pictura.doors.house import House, open_house
 from pictura.infra.config import ChannelSettings, DatabaseSettings, Environment, Settings, StorageSettings
+from pictura.providers.fal import Fal
 from pictura.store import audit, jobs
 from tests.doors.door import ADMIN, KEYS, LIVE, TEST, answering, look, open_door
 from tests.upstream import KEY, Upstream, running
@@ -151,7 +152,6 @@ async def test_a_test_key_never_leaves_the_house(tmp_path: Path) -> None:
     ("channel", "message"),
     [
         (ChannelSettings(name="x", provider="opnai", api_key="sk-1"), "'opnai' is not known; there are: .*openai"),
-        (ChannelSettings(name="x", provider="fal", api_key="sk-1"), "'fal' is drawn in the sandbox only"),
         (ChannelSettings(name="x", provider="openai", api_key_env="MY_KEY"), "MY_KEY is not set"),
     ],
 )
@@ -162,6 +162,31 @@ async def test_a_channel_that_cannot_be(channel: ChannelSettings, message: str, 
     # What had been opened is closed again, and no key was made that nobody has seen.
     async with open_house(tmp_path, Settings(), NOTHING) as house:
         assert house.first_keys.admin
+
+
+async def test_a_provider_of_the_sandbox_alone_gets_no_channel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Fal, "live", False)
+    channel = ChannelSettings(name="x", provider="fal", api_key="sk-1")
+    with pytest.raises(BadRequest, match="'fal' is drawn in the sandbox only"):
+        async with open_house(tmp_path, configured(channel), NOTHING):
+            pass
+    async with open_house(tmp_path, Settings(), Environment({"FAL_KEY": "sk-1"})) as house:
+        assert not [record for record in house.channels.all() if record.provider == "fal" and not record.sandbox]
+
+
+async def test_keys_of_the_environment_become_channels_under_every_name(tmp_path: Path) -> None:
+    variables = {
+        "GOOGLE_API_KEY": "sk-g",
+        "KLING_ACCESS_KEY": "ak",
+        "DASHSCOPE_API_KEY": "sk-d",
+        "DASHSCOPE_WORKSPACE": "ws",
+    }
+    async with open_house(tmp_path, Settings(), Environment({**keys, "DASHSCOPE_WORKSPACE": "ws"})) as house:
+        found = {record.name: record.secrets for record in house.channels.all() if record.origin == "environment"}
+    # One half of a pair opens nothing.
+    assert found["gemini"] == {"api_key": "sk-g"}
+    assert "kling" not in found
+    assert set(found["dashscope"].values()) == {"sk-d", "ws"}
 
 
 # -- plug-ins and notices --
