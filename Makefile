@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 TOOLS := $(VENV)/.tools
+CLIENTS := $(VENV)/clients
 
 .PHONY: help run install test check format bench docs clean
 
@@ -15,7 +16,7 @@ run: install  ## start the gateway on :4000 and draw a first picture through it
 
 install: $(INSTALLED)  ## make .venv/bin/pictura
 
-test: $(TOOLS)  ## all tests
+test: $(TOOLS) $(CLIENTS)/.installed  ## all tests
 	$(BIN)/python -m pytest
 
 check: $(TOOLS)  ## lint, types, import floors, docs
@@ -52,3 +53,11 @@ $(INSTALLED): pyproject.toml requirements.txt | $(VENV)/bin/python
 $(TOOLS): requirements-dev.txt $(INSTALLED)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
+
+# Some tests let other people's programs call the gateway. Where these cannot be installed, the tests say so and are
+# skipped, and all others run.
+$(CLIENTS)/.installed: requirements-clients.txt | $(VENV)/bin/python
+	@echo "Setting up $(CLIENTS) …"
+	@$(BIN)/python -m venv --clear $(CLIENTS)
+	@$(CLIENTS)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-clients.txt \
+	  > $(CLIENTS)/pip.log 2>&1 && touch $@ || echo "It failed: $(CLIENTS)/pip.log says why."

@@ -18,7 +18,7 @@ from typing import TypeVar, get_args, get_type_hints
 
 import msgspec
 
-from pictura.core import errors, job
+from pictura.core import datasheet, errors, job
 from pictura.core.errors import BadRequest, PicturaError
 from pictura.core.job import TRANSITIONS, JobState
 from pictura.core.model import Choice, Descriptor, ModelCard, Source, Span
@@ -31,7 +31,7 @@ from pictura.dialects.base import POLL_S, TASK_WORDS, Dialect, Habits, Limits, R
 from pictura.dialects.union import MAX_PICTURES
 from pictura.doors.admin import ENDPOINTS, Endpoint
 from pictura.doors.cli import app
-from pictura.doors.cli.models import sizes
+from pictura.doors.cli.datasheet import sizes
 from pictura.doors.http.sandbox import SANDBOX
 from pictura.doors.http.visit import KEY_HEADERS
 from pictura.infra import config
@@ -104,8 +104,22 @@ _TYPES = {
     "bool": "true or false",
     "tuple[str, ...]": "list of texts",
     "Mapping[str, str]": "table of texts",
+    "Mapping[str, object]": "table",
+    "Mapping[str, Descriptor | bool]": "table",
+    "tuple[Mode, ...]": "list of `generate`, `edit`, `inpaint`",
+    "Count": "integer",
+    "tuple[PriceRow, ...]": "list of tables",
+    "tuple[TokenRow, ...]": "list of tables",
+    "SizeWindow": "table",
+    "ModelInputs": "table",
+    "ModelPrice": "table",
     "tuple[str, ...] | Mapping[str, str] | None": "list or table of texts",
-    "ChannelPrice | None": "table",
+    "ChannelPrice": "table",
+}
+#: Tables within a `[[channel]]` or a `[[model]]`, in the order in which they are told, each after its owner.
+_WITHIN = {
+    "ChannelSettings": ("ChannelPrice",),
+    "ModelSettings": ("ModelPrice", "PriceRow", "TokenRow", "ModelInputs", "SizeWindow"),
 }
 
 
@@ -122,8 +136,8 @@ def settings_page() -> str:
     tree = ast.parse(inspect.getsource(config))
     classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
     named = [name for name in classes if name.endswith("Settings")]
-    named.insert(named.index("ChannelSettings") + 1, "ChannelPrice")
-    sections = [_section(classes[name]) for name in named]
+    told = [classes[part] for name in named for part in (name, *_WITHIN.get(name, ()))]
+    sections = [_section(node, classes) for node in told]
     return f"""
 # Settings
 
@@ -154,15 +168,17 @@ def _dialect_tables() -> Iterator[tuple[str, str]]:
             yield f"`[dialects.{name}]`", f"{code(settings)}: [what they do](dialects.md#{name})"
 
 
-def _section(node: ast.ClassDef) -> str:
+def _section(node: ast.ClassDef, classes: Mapping[str, ast.ClassDef]) -> str:
+    inherited = [classes[base.id] for base in node.bases if isinstance(base, ast.Name) and base.id in classes]
     title, _, what = (ast.get_docstring(node) or "").partition(": ")
     if node.name == "Settings":
         title = "`[aliases]`"
-    return f"## {title}\n\n{what[:1].upper() + what[1:]}\n\n{_setting_table(node)}\n"
+    return f"## {title}\n\n{what[:1].upper() + what[1:]}\n\n{_setting_table(node, *inherited)}\n"
 
 
-def _setting_table(node: ast.ClassDef) -> str:
-    fields = [field for field in _fields(node.body) if field.annotation in _TYPES or "Literal" in field.annotation]
+def _setting_table(*nodes: ast.ClassDef) -> str:
+    """The settings that these classes declare; what is a section of its own is left out."""
+    fields = [field for node in nodes for field in _fields(node.body) if _type(field)]
     rows = [(f"`{field.name}`", _type(field), _default(field), field.text) for field in fields]
     return table(("Setting", "Type", "Default", "What it does"), rows)
 
@@ -177,9 +193,12 @@ def _fields(body: Sequence[ast.stmt]) -> Iterator[Field]:
 
 
 def _type(field: Field) -> str:
-    if field.annotation.startswith("Literal"):
-        return " or ".join(f"`{word}`" for word in re.findall(r"'([^']*)'", field.annotation))
-    return _TYPES[field.annotation]
+    """In words; "" for what is a section of its own."""
+    if words := re.findall(r"'([^']*)'", field.annotation) if "Literal" in field.annotation else []:
+        return " or ".join(f"`{word}`" for word in words)
+    bare = re.sub(r"Annotated\[(.+?), Meta\(.*\)\]", r"\1", field.annotation)
+    bare = bare.removesuffix(" | None") if bare not in _TYPES else bare
+    return _TYPES.get(bare, "")
 
 
 def _default(field: Field) -> str:
@@ -329,7 +348,7 @@ def _model(card: ModelCard, sources: Sequence[Source]) -> tuple[str, ...]:
     return (
         f"`{card.id}`" + (f"<br>also {code(names)}" if names else ""),
         ", ".join(card.modes),
-        sizes(card.sizes),
+        sizes(datasheet.sizes(card.sizes)),
         str(card.max_n) + ("" if card.fan_out else ", and no more"),
         _inputs(card),
         "; ".join(_option(name, descriptor) for name, descriptor in card.params.items()) or "–",
@@ -656,13 +675,14 @@ def admin_page() -> str:
     return f"""
 # Admin API
 
-What the command line is made of. Every path needs a key with the scope `admin`, as `Authorization: Bearer <key>`. Takes
-and gives JSON; for GET and DELETE the fields stand in the query. Money is text in dollars (`"12.50"`), times are RFC
-3339. An error is `{{"error": {{"code", "message", "param", "request_id"}}}}` under its own status ([codes](errors.md)).
-Fields with a star must be given.
+What the command line is made of. A path needs a key with the scope `admin`, as `Authorization: Bearer <key>`; where the
+table says so, any key will do. Takes and gives JSON; for GET and DELETE the fields stand in the query. Money is text in
+dollars (`"12.50"`), times are RFC 3339. An error is `{{"error": {{"code", "message", "param", "request_id"}}}}` under
+its own status ([codes](errors.md)). Fields with a star must be given.
 
-{table(("Method", "Path", "Takes", "Answers"), [_endpoint(endpoint) for endpoint in ENDPOINTS])}
-A channel's fields are those of a `[[channel]]` in the [settings](settings.md), but for `api_key_env`.
+{table(("Method", "Path", "Key", "Takes", "Answers"), [_endpoint(endpoint) for endpoint in ENDPOINTS])}
+A channel's fields are those of a `[[channel]]` in the [settings](settings.md), but for `api_key_env`; a model's are
+those of a `[[model]]`, but for `id`, which stands in the path.
 
 ## What is answered
 
@@ -673,7 +693,8 @@ def _endpoint(endpoint: Endpoint[msgspec.Struct]) -> tuple[str, ...]:
     kind, many = _answered(endpoint)
     taken = [f"{field.name}{'*' if field.required else ''}" for field in msgspec.structs.fields(endpoint.takes)]
     answer = f'`{{"data": [{kind.__name__}, …]}}`' if many else f"`{kind.__name__}`"
-    return endpoint.method, f"`/api{endpoint.path}`", code(taken) or "–", answer
+    path = endpoint.path.replace(":path", "")
+    return endpoint.method, f"`/api{path}`", endpoint.scope or "any", code(taken) or "–", answer
 
 
 def _answered(endpoint: Endpoint[msgspec.Struct]) -> tuple[type[msgspec.Struct], bool]:

@@ -276,6 +276,26 @@ async def test_money_and_keys_work_when_pasted(home: tuple[Path, str]) -> None:
     assert re.search(r"gpu-box +openai +console +http://10\.0\.0\.7:8000/v1", await run("pictura channels", folder))
 
 
+@needs_curl
+async def test_prices_and_models_work_when_pasted(home: tuple[Path, str]) -> None:
+    folder, address = home
+    known = profile.entries()[0]
+    script = pasted(commands(DOCS / "how-to/prices.md"), address)
+    printed = await run(script, folder, PICTURA_TEST_KEY=known.test_key, PICTURA_ADMIN_KEY=known.admin_key)
+    for told in ("dall-e-3: $0.05", "seedream-4.5: $0.035211", "house-style: $0.30", "lora-7: $0.002", "is gone"):
+        assert told in printed
+    assert '"usd":"0.21072"' in printed and "poster.png  1024x1024 png" in printed
+
+
+async def test_the_models_of_the_settings_in_the_how_to_are_there(tmp_path: Path) -> None:
+    (tmp_path / "pictura.toml").write_text("\n".join(blocks(DOCS / "how-to/prices.md", "toml")))
+    settings = load(tmp_path / "pictura.toml")
+    async with open_house(tmp_path / "data", settings, Environment()) as house:
+        posters = house.planner.find("posters")
+        assert (posters.card.id, posters.provider, posters.origin) == ("house-style", "volcengine", "file")
+        assert {listing.origin for listing in house.catalog.all()} == {"built-in", "file"}
+
+
 async def test_the_sdk_example_draws(home: tuple[Path, str]) -> None:
     folder, address = home
     (example,) = blocks(DOCS / "quick-start.md", "python")

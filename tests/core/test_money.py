@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pictura.core.errors import BadRequest
-from pictura.core.money import dollars, nanos_to_micros, per_million, show, usd
+from pictura.core.money import USD, Currency, dollars, exact, nanos_to_micros, per_million, show, usd
 
 
 @pytest.mark.parametrize(
@@ -72,3 +72,57 @@ def test_money_for_people(micros: int, text: str) -> None:
 def test_money_survives_being_shown_and_read(micros: int) -> None:
     assert usd(show(micros).replace("$", "").replace(",", "")) == micros
     assert usd(str(Decimal(repr(dollars(micros))))) == micros
+
+
+# -- other currencies --
+
+YUAN = Currency("CNY", "6.80", "2026-11-20", "a test")
+
+
+@pytest.mark.parametrize(
+    ("amount", "rate", "micros"),
+    [
+        ("0.3", "6.80", 44_118),  # 44117.6…
+        ("0.25", "7.10", 35_211),  # 35211.2…
+        ("6.80", "6.80", 1_000_000),
+        ("0.0000034", "6.80", 1),  # half a micro-dollar goes up
+        ("0.0000033", "6.80", 0),
+        ("100", "0.92", 108_695_652),
+        ("0", "6.80", 0),
+    ],
+)
+def test_an_amount_becomes_dollars_and_is_rounded_once(amount: str, rate: str, micros: int) -> None:
+    assert Currency("CNY", rate).micros(amount) == micros
+
+
+def test_tokens_in_another_currency() -> None:
+    assert YUAN.nanos("10") == 1_471  # 1470.6 nano-dollars
+    assert USD.nanos("0.0375") == 38
+
+
+@pytest.mark.parametrize("amount", ["", "-1", "+1", "1e3", "NaN", "¥0.3", "0.3元", "1,5", "1.", ".5", "1" * 10])
+def test_what_is_no_amount_of_another_currency(amount: str) -> None:
+    with pytest.raises(BadRequest, match="is not an amount"):
+        YUAN.micros(amount)
+
+
+@pytest.mark.parametrize("rate", ["0", "0.00", "-7", "", "seven"])
+def test_what_is_no_rate(rate: str) -> None:
+    with pytest.raises(BadRequest):
+        Currency("CNY", rate).micros("1")
+
+
+@given(st.integers(0, 10**9), st.integers(1, 10**7))
+def test_the_published_amount_is_found_again(parts: int, rate: int) -> None:
+    # Below a hundred for a dollar and to a thousandth, which is what vendors write.
+    currency = Currency("XYZ", exact(rate % 10**8 + 1, 10**6))
+    published = exact(parts, 10**3)
+    assert Decimal(currency.published(currency.micros(published))) == Decimal(published)
+
+
+@pytest.mark.parametrize(
+    ("amount", "unit", "text"),
+    [(40_000, 10**6, "0.04"), (0, 10**6, "0.00"), (1, 10**6, "0.000001"), (30_000, 10**9, "0.00003")],
+)
+def test_dollars_as_text_for_programs(amount: int, unit: int, text: str) -> None:
+    assert exact(amount, unit) == text

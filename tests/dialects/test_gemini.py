@@ -215,8 +215,8 @@ def test_a_stream_is_one_chunk() -> None:
         (errors.Throttled("no", retry_after_s=9), 429, "RESOURCE_EXHAUSTED"),
         (errors.NotSent("no"), 503, "UNAVAILABLE"),
         (errors.Rejected("no"), 502, "UNAVAILABLE"),
-        (errors.Failed("no"), 502, "UNAVAILABLE"),
-        (errors.Lost("no"), 504, "DEADLINE_EXCEEDED"),
+        (errors.Failed("no"), 520, "UNAVAILABLE"),
+        (errors.Lost("no"), 524, "DEADLINE_EXCEEDED"),
         (errors.HouseError("no"), 500, "INTERNAL"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, PicturaError) else None,
@@ -240,6 +240,7 @@ def test_errors(error: PicturaError, status: int, word: str) -> None:
         ("SAFETY", "SAFETY"),
         ("MODEL_ARMOR", "MODEL_ARMOR"),
         ("BLOCKLIST", "BLOCKLIST"),
+        ("PROHIBITED_CONTENT", "PROHIBITED_CONTENT"),
         ("moderation_blocked", "SAFETY"),
         ("", "SAFETY"),
     ],
@@ -252,7 +253,7 @@ def test_a_prompt_that_was_refused(reason: str, word: str) -> None:
     assert (told.prompt_feedback.block_reason, told.prompt_feedback.block_reason_message) == (word, "it was refused")
 
 
-@pytest.mark.parametrize("reason", ["IMAGE_SAFETY", "IMAGE_PROHIBITED_CONTENT", "PROHIBITED_CONTENT", "RECITATION"])
+@pytest.mark.parametrize("reason", ["IMAGE_SAFETY", "IMAGE_PROHIBITED_CONTENT", "RECITATION"])
 def test_a_picture_that_was_refused(reason: str) -> None:
     told = response(DIALECT.error(CALL, errors.Refused("it was refused", reason=reason)).body)
     (candidate,) = told.candidates

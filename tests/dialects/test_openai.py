@@ -187,7 +187,6 @@ def test_a_preview() -> None:
         (errors.BadRequest("no", param="n"), 400, "invalid_request_error", None),
         (errors.Unsupported("no", param="size"), 400, "invalid_request_error", "invalid_value"),
         (errors.TooLarge("no"), 413, "invalid_request_error", "request_too_large"),
-        (errors.Unauthorized("no"), 401, "invalid_request_error", "invalid_api_key"),
         (errors.Forbidden("no"), 403, "invalid_request_error", "insufficient_permissions"),
         (errors.UnknownModel("no"), 404, "invalid_request_error", "model_not_found"),
         (errors.RetiredModel("no", successor="gpt-image-2"), 404, "invalid_request_error", "model_not_found"),
@@ -210,6 +209,14 @@ def test_errors(error: errors.PicturaError, status: int, kind: str, code: str | 
     assert reply.body == {
         "error": {"message": "no", "type": kind, "param": error.param, "code": code, "request_id": "req_1"}
     }
+
+
+def test_a_wrong_key_is_told_in_openai_s_words() -> None:
+    """LiteLLM looks for them in the message."""
+    reply = DIALECT.error(CALL, errors.Unauthorized("no"))
+    words = {"message": "Incorrect API key provided: no", "type": "invalid_request_error", "code": "invalid_api_key"}
+    assert reply.status == 401
+    assert reply.body == {"error": {**words, "param": None, "request_id": "req_1"}}
 
 
 def test_when_to_come_back() -> None:

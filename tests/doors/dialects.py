@@ -230,19 +230,19 @@ REJECTED = Told(
     (502, "server_error", "upstream_rejected"), (502, _OURS), (502, "upstream_error", _STATUS), (502, "UNAVAILABLE")
 )
 FAILED = Told(
-    (502, "server_error", "upstream_failed"), (502, _OURS), (502, "upstream_error", _STATUS), (502, "UNAVAILABLE")
+    (502, "server_error", "upstream_failed"), (502, _OURS), (502, "upstream_error", _STATUS), (520, "UNAVAILABLE")
 )
 MALFORMED = Told(
     (502, "server_error", "upstream_malformed"),
     (502, _OURS),
     (502, "upstream_error", "bad_response_body"),
-    (502, "UNAVAILABLE"),
+    (520, "UNAVAILABLE"),
 )
 LOST = Told(
     (504, "server_error", "upstream_lost"),
     (504, "timeout_error"),
     (504, "upstream_error", "do_request_failed"),
-    (504, "DEADLINE_EXCEEDED"),
+    (524, "DEADLINE_EXCEEDED"),
 )
 
 

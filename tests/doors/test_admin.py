@@ -6,14 +6,16 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 import pytest
 import pytest_asyncio
 
+from pictura.core.datasheet import Rate
 from pictura.core.errors import Rejected
-from pictura.core.money import usd
+from pictura.core.model import Span
+from pictura.core.money import Currency, usd
 from pictura.doors.desk.shapes import (
     Balance,
     Cancelled,
@@ -28,7 +30,21 @@ from pictura.doors.desk.shapes import (
     Report,
 )
 from pictura.infra.config import JobSettings
-from tests.doors.door import ADMIN, LIVE, MODEL, PRICE, SHARED, STUDIO, TEST, Answer, Door, look, open_door
+from tests.doors.door import (
+    ADMIN,
+    GENERATIONS,
+    GENERIC,
+    LIVE,
+    MODEL,
+    PRICE,
+    SHARED,
+    STUDIO,
+    TEST,
+    Answer,
+    Door,
+    look,
+    open_door,
+)
 from tests.upstream import KEY, Upstream, reset_after_reading, when
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -176,6 +192,30 @@ async def test_every_answer_carries_a_request_id_and_is_kept_nowhere(door: Door)
         ),
         ("DELETE", "/channels/nobody", None, 404, None, "no channel"),
         ("DELETE", "/channels/main", None, 404, None, "pictura.toml"),
+        ("GET", "/models/nothing", None, 404, "model", "does not exist"),
+        ("POST", "/models", {}, 404, None, "use GET"),
+        ("POST", "/models/dall-e-3", {}, 404, None, "use GET or PUT or DELETE"),
+        ("DELETE", "/models/dall-e-3", None, 404, None, "the console says nothing of 'dall-e-3'"),
+        ("PUT", "/models/nothing", {}, 400, "id", "to add it, say base"),
+        ("PUT", "/models/a%20b", {"base": "dall-e-3"}, 400, "id", "without blanks"),
+        ("PUT", "/models/new", {"base": "nothing"}, 400, "base", "no model here"),
+        ("PUT", "/models/new", {"provider": "acme"}, 400, "provider", "openai"),
+        ("PUT", "/models/new", {"base": "dall-e-3", "aliases": ["dall-e-2"]}, 400, "aliases", "two models are called"),
+        ("PUT", "/models/dall-e-3", {"colour": "red"}, 400, "colour", "unknown field"),
+        ("PUT", "/models/dall-e-3", {"id": "dall-e-3"}, 400, "id", "unknown field"),
+        ("PUT", "/models/dall-e-3", {"max_n": 0}, 400, "max_n", ">= 1"),
+        ("PUT", "/models/dall-e-3", {"sizes": ["big"]}, 400, "sizes", "is not a size"),
+        ("PUT", "/models/dall-e-3", {"price": {"per_picture": 0.04}}, 400, "price.per_picture", "str"),
+        ("PUT", "/models/dall-e-3", {"price": {"per_picture": "free"}}, 400, "price.per_picture", "not an amount"),
+        ("PUT", "/models/dall-e-3", {"price": {"per_picture": "-1"}}, 400, "price.per_picture", "without a sign"),
+        (
+            "PUT",
+            "/models/dall-e-3",
+            {"price": {"per_picture": "1", "currency": "CNY"}},
+            400,
+            "price.rate",
+            "how many CNY one dollar is",
+        ),
         ("GET", "/jobs/job_0", None, 404, None, "no job"),
         ("POST", "/jobs/job_0/cancel", {}, 404, None, "no job"),
         ("POST", "/jobs/job_0/resolve", {"outcome": "forget"}, 400, "outcome", "forget"),
@@ -409,16 +449,135 @@ async def test_the_sandbox_is_no_channel_of_the_operator(door: Door) -> None:
     assert {channel.origin for channel in page.data} == {"file"}
 
 
-async def test_models_come_with_their_cards_and_channels(door: Door) -> None:
-    everything = (await act(door, "GET", "/models", Page[ModelShown])).data
-    cards = {model.card.id: model for model in everything}
-    assert cards[SHARED].channels == ["main", "spare"] and cards[MODEL].channels == ["main"]
-    assert cards["test/test"].channels == [] and cards["somebody/new-model"].provider == "openai"
+# -- models --
+
+
+async def models(door: Door, query: str = "", key: str = ADMIN) -> dict[str, ModelShown]:
+    answer = await send(door, "GET", f"/models{query}", key=key)
+    assert answer.status == 200, answer.body
+    return {model.id: model for model in msgspec.json.decode(answer.body, type=Page[ModelShown]).data}
+
+
+async def model(door: Door, id: str, key: str = ADMIN) -> ModelShown:
+    answer = await send(door, "GET", f"/models/{id}", key=key)
+    assert answer.status == 200, answer.body
+    return msgspec.json.decode(answer.body, type=ModelShown)
+
+
+async def test_models_come_with_their_channels(door: Door) -> None:
+    everything = await models(door)
+    assert everything[SHARED].channels == ["main", "spare"] and everything[MODEL].channels == ["main"]
+    assert everything["test/test"].channels == [] and everything[GENERIC].provider == "openai"
+    assert (everything[GENERIC].origin, everything[SHARED].origin) == ("channel", "built-in")
     assert len(everything) == len(door.house.catalog.all()) + 1
-    named = (await act(door, "GET", f"/models?name={SHARED.upper()}", Page[ModelShown])).data
-    assert [model.card.id for model in named] == [SHARED]
-    filtered = (await act(door, "GET", "/models?filter=SEEDREAM", Page[ModelShown])).data
-    assert filtered and all("seedream" in " ".join(model.card.names).lower() for model in filtered)
+    assert list(await models(door, f"?name={SHARED.upper()}")) == [SHARED]
+    assert list(await models(door, "?name=nothing")) == []
+    filtered = await models(door, "?filter=SEEDREAM")
+    assert filtered and all("seedream" in " ".join((m.id, m.native, *m.aliases)).lower() for m in filtered.values())
+
+
+async def test_a_model_says_what_it_takes_and_costs_in_typed_descriptors(door: Door) -> None:
+    answer = await send(door, "GET", f"/models/{SHARED}")
+    told = msgspec.json.decode(answer.body, type=dict[str, Any])
+    takes = told["supported_parameters"]
+    assert takes["size"]["type"] == "pixels" and takes["size"]["step"] == 16 and takes["size"]["max_edge"] == 3840
+    assert takes["quality"] == {"type": "enum", "values": ["auto", "low", "medium", "high"], "default": "auto"}
+    assert takes["n"] == {"type": "range", "min": 1, "max": 10}
+    assert takes["image"]["type"] == "images" and takes["image"]["max"] == 16
+    assert {"16:9", "1:1"} <= set(takes["aspect_ratio"]["values"]) and "4K" in takes["resolution"]["values"]
+    assert "seed" not in takes and told["required_parameters"] == [["prompt"]]
+    assert {"usd": "0.21072", "quality": "high", "size": "1024x1024"} in told["examples"]
+    assert (told["price_source"]["confidence"], told["source"]["confidence"]) == ("third party", "official SDK")
+
+
+async def test_a_channels_own_price_is_told(door: Door) -> None:
+    """`main` and `spare` have their own; its name is an administrator's to know."""
+    price = f"{PRICE / 1_000_000:g}"
+    own = [Rate(billable="output_image", unit="image", usd=price, channel=name) for name in ("main", "spare")]
+    assert (await model(door, SHARED)).pricing == own
+    told = (await model(door, SHARED, key=LIVE)).pricing
+    assert told == [msgspec.structs.replace(rate, channel="") for rate in own]
+
+
+@pytest.mark.parametrize("key", [LIVE, TEST, ADMIN])
+async def test_any_key_may_read_what_models_take_and_cost(door: Door, key: str) -> None:
+    everything = await models(door, key=key)
+    shared, unserved = everything[SHARED], everything["dall-e-3"]
+    assert shared.available and shared.live and not unserved.live
+    assert unserved.available is (key == TEST)
+    assert bool(shared.channels) is (key == ADMIN)
+    assert unserved.pricing and unserved.own is None
+
+
+async def test_without_a_key_models_are_not_told(door: Door) -> None:
+    for key in ("", "sk-pic-nobody"):
+        assert (await send(door, "GET", "/models", key=key)).status == 401
+
+
+@pytest.mark.parametrize("key", [LIVE, TEST])
+async def test_what_a_model_costs_is_an_administrators_to_say(door: Door, key: str) -> None:
+    for method, body in (("PUT", {"price": {"per_picture": "0.01"}}), ("DELETE", None)):
+        assert (await send(door, method, f"/models/{SHARED}", body, key=key)).status == 403
+    assert (await model(door, SHARED)).origin == "built-in"
+
+
+async def test_a_key_is_told_what_it_may_not_draw(door: Door) -> None:
+    made = await make_key(door, models=["dall-e-*"], kind="test")
+    assert not (await model(door, SHARED, made.text)).available
+    assert (await model(door, "dall-e-3", made.text)).available
+
+
+async def test_a_price_counts_from_the_next_request_on_and_is_noted(door: Door) -> None:
+    channel = {**new_channel(door, models=["dall-e-3"]), "price": None}
+    await act(door, "POST", "/channels", ChannelShown, channel)
+    wanted = {
+        "price": {"per_picture": "0.3", "currency": "CNY", "rate": "6.80", "rate_date": "2026-11-20"},
+        "price_source": "our contract",
+    }
+    told = await act(door, "PUT", "/models/DALL-E-3", ModelShown, wanted)
+    assert (told.id, told.origin, told.pricing) == (
+        "dall-e-3",
+        "console",
+        [Rate(billable="output_image", unit="image", usd="0.044118")],
+    )
+    assert told.currency == Currency("CNY", "6.80", "2026-11-20", "our contract")
+    assert told.own is not None and told.own.price is not None and told.own.price.per_picture == "0.3"
+    notice = await newest_notice(door)
+    assert (notice.action, notice.subject, notice.actor) == ("store model", "dall-e-3", await actor(door))
+    assert "6.80" in notice.detail
+
+    drawn = await door.ask({"model": "dall-e-3", "prompt": "a fox"}, path=GENERATIONS["imagerouter"])
+    assert drawn.drawn.cost == 0.044118
+
+    assert (await send(door, "DELETE", "/models/dall-e-3")).status == 200
+    assert (await newest_notice(door)).action == "remove model"
+    assert (await model(door, "dall-e-3")).origin == "built-in"
+    await send(door, "DELETE", "/channels/third")
+
+
+async def test_a_model_of_the_operator_draws_until_it_is_taken_away(door: Door) -> None:
+    wanted = {
+        "base": SHARED,
+        "native": "poster-2",
+        "aliases": ["ads"],
+        "sizes": ["1024x1024"],
+        "params": {"seed": {"type": "range", "min": 0, "max": 9}, "quality": False},
+        "price": {"per_picture": "0.5"},
+    }
+    told = await act(door, "PUT", "/models/acme/poster", ModelShown, wanted)
+    assert (told.id, told.provider, told.aliases, told.native) == ("acme/poster", "openai", ("ads",), "poster-2")
+    assert told.supported_parameters["seed"] == Span(0, 9) and "quality" not in told.supported_parameters
+    await act(door, "POST", "/channels", ChannelShown, {**new_channel(door, models=["acme/poster"]), "price": None})
+    asked = {"model": "ads", "prompt": "a fox", "seed": 7}
+    drawn = await door.ask(asked, path=GENERATIONS["imagerouter"])
+    assert drawn.drawn.cost == 0.5
+    assert (door.upstream.seen[-1].fields["model"], door.upstream.seen[-1].fields["seed"]) == ("poster-2", 7)
+    # The simulator knows it by its base's name, but the seed is none of its fields; without it, it draws.
+    assert (await door.ask({"model": "ads", "prompt": "a fox"}, key=TEST)).status == 200
+    assert (await send(door, "DELETE", "/models/acme/poster")).status == 200
+    await send(door, "DELETE", "/channels/third")
+    assert (await send(door, "GET", "/models/acme/poster")).status == 404
+    assert (await door.ask(asked)).status == 404
 
 
 # -- jobs --

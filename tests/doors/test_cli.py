@@ -444,6 +444,85 @@ def test_models_are_listed_and_filtered(inhabited: Home) -> None:
     everything = inhabited.json("models")
     assert len(everything) > 50
     assert "no model is called like 'no-such'" in inhabited.run("models", "no-such").out
+    assert inhabited.run("models", "list", "gpt-image-2").out == told.out
+
+
+def test_a_model_is_shown_with_what_it_takes_and_costs(inhabited: Home) -> None:
+    told = inhabited.run("models", "show", "openai/gpt-image-2")
+    assert told.code == 0, told.err
+    for pattern in (
+        r"id +gpt-image-2",
+        r"prompt +must +text of at most 32,000 characters",
+        r"size +WIDTHxHEIGHT, edges 1 to 3840, up to 8.3 megapixels, in steps of 16; best 1024x1024",
+        r"quality +auto, low, medium, high +auto",
+        r"image +up to 16: png jpeg webp, 50 MB each",
+        r"picture sent +\$8.00 a million tokens",
+        r"comes to +1024x1024",
+        r"high +\$0.21072",
+        r"price from +litellm 1.109.1, .* third party",
+        r"card +built in",
+    ):
+        assert re.search(pattern, told.out), pattern
+    (whole,) = [msgspec.json.decode(inhabited.run("models", "show", "gpt-image-2", "--json").out)]
+    assert whole["supported_parameters"]["n"] == {"type": "range", "min": 1, "max": 10}
+    listed = inhabited.json("models", "openai")
+    assert whole in listed
+
+
+def test_whoever_may_only_draw_may_look_at_models(inhabited: Home) -> None:
+    key = inhabited.keys()["test_key"]
+    assert "gpt-image-2" in inhabited.run("models", "gpt-image-2", "--key", key).out
+    refused = inhabited.run("models", "set-price", "gpt-image-2", "0.04", "--key", key)
+    assert refused.code == 1 and "needs the scope 'admin'" in refused.err
+
+
+def test_a_price_is_said_and_taken_back(inhabited: Home) -> None:
+    told = inhabited.run("models", "set-price", "openai/dall-e-3", "0.05", "--source", "our contract")
+    assert told.out == "dall-e-3: $0.05, sandbox only\n", told.err
+    shown = inhabited.run("models", "show", "dall-e-3").out
+    assert "our contract (the operator)" in shown and "the console has the last word" in shown
+    yuan = ("--currency", "cny", "--rate", "6.80", "--rate-date", "2026-11-20")
+    told = inhabited.run("models", "set-price", "dall-e-3", "--row", "hd:1792x1024=0.9", "--row", "1K=0.3", *yuan)
+    assert told.out == "dall-e-3: $0.044118 to $0.132353, sandbox only\n", told.err
+    shown = inhabited.run("models", "show", "dall-e-3").out
+    assert re.search(r"picture +hd 1792x1024 +\$0.132353 \(CNY 0.90\)", shown)
+    assert "CNY, 6.80 for a dollar (2026-11-20)" in shown
+    for wrong, says in (
+        (("cheap",), "'cheap' is not an amount"),
+        (("--row", "hd"), "'hd' says no value"),
+        (("--tokens", "high=many"), "'many' is no count"),
+        ((), "price is empty"),
+        (("0.3", "--currency", "CNY"), "how many CNY one dollar is"),
+    ):
+        refused = inhabited.run("models", "set-price", "dall-e-3", *wrong)
+        assert refused.code == 1 and says in refused.err
+    assert inhabited.run("models", "remove", "dall-e-3").out == "dall-e-3: $0.04 to $0.12, built in\n"
+    refused = inhabited.run("models", "remove", "dall-e-3")
+    assert refused.code == 1 and "the console says nothing of 'dall-e-3'" in refused.err
+
+
+def test_a_price_by_tokens_keeps_how_many_a_picture_takes(inhabited: Home) -> None:
+    tokens = ("--image-out", "15", "--text-in", "5", "--image-in", "8")
+    assert inhabited.run("models", "set-price", "gpt-image-2", *tokens).code == 0
+    assert re.search(r"high +\$0.10536", inhabited.run("models", "show", "gpt-image-2").out)
+    told = inhabited.run("models", "set-price", "gpt-image-2", *tokens, "--tokens", "high:1K=1000", "--tokens", "9")
+    assert told.code == 1 and "'9' says no value" in told.err
+    told = inhabited.run("models", "set-price", "gpt-image-2", *tokens, "--tokens", "high:1K=1000")
+    assert told.out == "gpt-image-2: $0.015, sandbox only\n", told.err
+    assert inhabited.run("models", "remove", "gpt-image-2").code == 0
+
+
+def test_a_model_is_added_drawn_and_taken_away(inhabited: Home) -> None:
+    add = ("models", "add", "acme/poster", "--base", "gpt-image-2", "--alias", "poster", "--size", "1024x1024")
+    told = inhabited.run(*add, "--price", "0.30", "--notes", "for the print shop")
+    assert told.out == "acme/poster: $0.30, sandbox only\n", told.err
+    assert "for the print shop" in inhabited.run("models", "show", "poster").out
+    # What else was said of it stays when its price is said anew.
+    assert inhabited.run("models", "set-price", "poster", "0.40").out == "acme/poster: $0.40, sandbox only\n"
+    assert "for the print shop" in inhabited.run("models", "show", "poster").out
+    assert inhabited.run("generate", "a fox", "-m", "poster", "-o", "poster.png").code == 0
+    assert "adjusted: size=512x512" in inhabited.run("generate", "a fox", "-m", "poster", "-s", "512x512").out
+    assert inhabited.run("models", "remove", "acme/poster").out == "acme/poster is gone\n"
 
 
 def test_keys_come_and_go(inhabited: Home) -> None:
@@ -483,6 +562,8 @@ async def test_channels_are_added_and_removed(home: Home) -> None:
             assert drawn.code == 0 and "at a cost nobody knows" in drawn.out
             assert upstream.seen[0].headers["authorization"] == f"Bearer {KEY}"
             assert upstream.seen[0].fields["model"] == "theirs"
+            priced = await asyncio.to_thread(home.run, "models", "set-price", "ours", "0.04")
+            assert priced.code == 1 and "only a channel knows ours" in priced.err
             told = await asyncio.to_thread(home.run, *add, "--api-key-env", "MINE", "--weight", "3", MINE="sk-2")
             assert told.code == 0
             listed = await asyncio.to_thread(home.run, "channels")

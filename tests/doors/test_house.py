@@ -11,8 +11,17 @@ from aiohttp import ClientSession
 
 from pictura.core import plugins
 from pictura.core.errors import BadRequest, HouseError, Unauthorized
+from pictura.core.price import PerPicture
 from pictura.doors.house import House, open_house
-from pictura.infra.config import ChannelSettings, DatabaseSettings, Environment, Settings, StorageSettings
+from pictura.infra.config import (
+    ChannelSettings,
+    DatabaseSettings,
+    Environment,
+    ModelPrice,
+    ModelSettings,
+    Settings,
+    StorageSettings,
+)
 from pictura.providers.fal import Fal
 from pictura.store import audit, jobs
 from tests.doors.door import ADMIN, KEYS, LIVE, TEST, answering, look, open_door
@@ -181,12 +190,33 @@ async def test_keys_of_the_environment_become_channels_under_every_name(tmp_path
         "DASHSCOPE_API_KEY": "sk-d",
         "DASHSCOPE_WORKSPACE": "ws",
     }
-    async with open_house(tmp_path, Settings(), Environment({**keys, "DASHSCOPE_WORKSPACE": "ws"})) as house:
+    async with open_house(tmp_path, Settings(), Environment(variables)) as house:
         found = {record.name: record.secrets for record in house.channels.all() if record.origin == "environment"}
     # One half of a pair opens nothing.
     assert found["gemini"] == {"api_key": "sk-g"}
     assert "kling" not in found
     assert set(found["dashscope"].values()) == {"sk-d", "ws"}
+
+
+# -- models --
+
+
+async def test_models_of_the_file_and_of_the_console(tmp_path: Path) -> None:
+    price = ModelPrice(per_picture="0.05")
+    said = Settings(model=(ModelSettings(id="posters", base="dall-e-3"), ModelSettings(id="dall-e-3", price=price)))
+    async with open_house(tmp_path, said, NOTHING) as house:
+        assert house.planner.card("posters").native == "dall-e-3"
+        assert house.planner.find("dall-e-3").origin == "file"
+        await house.cards.store(ModelSettings(id="posters", notes="ours"), lambda tx: None)
+    async with open_house(tmp_path, said, NOTHING) as house:
+        told = house.planner.find("posters")
+        assert (told.origin, told.card.notes, told.card.price) == ("console", "ours", PerPicture(50_000))
+
+
+async def test_a_model_that_cannot_be_keeps_the_house_shut_when_the_file_says_it(tmp_path: Path) -> None:
+    with pytest.raises(BadRequest, match=r"\[\[model\]\] posters: there is no model 'posters'"):
+        async with open_house(tmp_path, Settings(model=(ModelSettings(id="posters"),)), NOTHING):
+            pass
 
 
 # -- plug-ins and notices --

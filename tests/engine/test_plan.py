@@ -15,7 +15,8 @@ from pictura.core.model import Anything, Choice, Inputs, ModelCard, Words
 from pictura.core.price import PerPicture, PriceList, Row
 from pictura.core.request import ImageRequest, InputPicture
 from pictura.core.size import FreePixels, Shapes, Size
-from pictura.engine.plan import Plan
+from pictura.engine.plan import STAND_IN, Plan
+from pictura.infra.config import ModelPrice, ModelSettings
 from pictura.store.channels import ChannelRecord
 from pictura.store.keys import Key
 from tests.conftest import CARD, SOURCE, Scripted
@@ -39,11 +40,23 @@ WOLF = msgspec.structs.replace(
 DEAD = ModelCard(id="dodo", status="retired", ends="2025-01-01", source=SOURCE)
 
 
+UNPRICED = msgspec.structs.replace(CARD, id="lynx", native="", aliases=(), price=None)
+
+
 class Zoo(Scripted):
-    MODELS = (CARD, WOLF, DEAD)
+    MODELS = (CARD, WOLF, DEAD, UNPRICED)
 
     def generic(self, model: str) -> ModelCard | None:
         return ModelCard(id=model, sizes=FreePixels(), source=SOURCE) if model.startswith("my-") else None
+
+
+class Imitated(Zoo):
+    sandbox_path = "/zoo"
+
+
+class Reseller(Scripted):
+    name = "reseller"
+    MODELS = (msgspec.structs.replace(CARD, id="resold-fox", native="reseller/fox", aliases=()),)
 
 
 class Other(Scripted):
@@ -299,6 +312,72 @@ async def test_a_prepaid_project_needs_a_price_on_every_channel(engine: Engine) 
     assert plan(engine, ask(model="my-own"), priced, key=key).hold == 5
     with pytest.raises(Forbidden, match="per_picture"):
         plan(engine, ask(model="my-own"), channel("not", models={"my-own": ""}), key=key)
+
+
+async def test_what_the_operator_says_of_a_price_counts_at_once(engine: Engine) -> None:
+    key = engine.key(PREPAID)
+    with pytest.raises(Forbidden, match=r"pictura models set-price lynx 0\.04"):
+        plan(engine, ask(model="lynx"), key=key)
+    assert plan(engine, ask(model="lynx", n=3)).hold == 0
+    assert engine.catalog.lay([says("lynx", per_picture="0.3", currency="CNY", rate="6.80")]) == {}
+    assert plan(engine, ask(model="lynx", n=3), key=key).hold == 3 * 44_118
+    assert plan(engine, ask(model="lynx"), channel(price_per_picture=7), key=key).hold == 7
+    engine.catalog.lay([])
+    with pytest.raises(Forbidden):
+        plan(engine, ask(model="lynx"), channel(), key=key)
+
+
+async def test_a_price_the_operator_named_counts_more_than_what_the_vendor_tells(engine: Engine) -> None:
+    assert [candidate.agreed for candidate in plan(engine).candidates] == [False]
+    engine.catalog.lay([says("fox", per_picture="0.05"), says("cub", base="fox")])
+    for model in ("fox", "cub"):
+        (candidate,) = plan(engine, ask(model=model)).candidates
+        assert (candidate.price, candidate.agreed) == (PerPicture(50_000), True)
+
+
+async def test_what_the_operator_says_of_a_resellers_card_counts_for_the_reseller(data: Path) -> None:
+    async with open_engine(data, Zoo(), Reseller(), channels=()) as engine:
+        engine.channels.add(channel("shop", provider="reseller", models={"fox": "reseller/fox"}))
+        engine.catalog.lay([says("resold-fox", per_picture="0.07"), says("fox", per_picture="0.05")])
+        (candidate,) = engine.planner.plan(ask(), engine.key()).candidates
+        assert (candidate.price, candidate.agreed) == (PerPicture(70_000), True)
+
+
+# -- the operator's own cards --
+
+
+def says(id: str, *, base: str = "", provider: str = "", native: str = "", **price: str) -> ModelSettings:
+    return ModelSettings(
+        id=id, base=base, provider=provider, native=native, price=msgspec.convert(price, ModelPrice) if price else None
+    )
+
+
+async def test_a_card_of_the_operator_is_served_by_its_providers_channels_at_once(engine: Engine) -> None:
+    for record in (channel("main"), channel("listed", models={"wolf": ""}), channel("other", provider="other")):
+        engine.channels.add(record)
+    with pytest.raises(UnknownModel):
+        engine.planner.plan(ask(model="pack"), engine.key())
+    engine.catalog.lay([says("pack", base="wolf", native="wolf-2"), says("den", base="wolf", provider="other")])
+    served = {model: engine.planner.plan(ask(model=model), engine.key()).candidates for model in ("pack", "den")}
+    assert [(candidate.record.name, candidate.native) for candidate in served["pack"]] == [("main", "wolf-2")]
+    assert ("other", "wolf") in [(candidate.record.name, candidate.native) for candidate in served["den"]]
+
+
+async def test_in_the_sandbox_a_model_has_the_name_its_simulator_knows(data: Path) -> None:
+    async with open_engine(data, Imitated(), channels=()) as engine:
+        engine.channels.add(sandbox(base_url="http://127.0.0.1:9/zoo"))
+        key = next(key for key in engine.ring.all() if key.kind == "test")
+        engine.catalog.lay([says("fox", native="ep-2026"), says("own", provider="scripted"), says("cub", base="fox")])
+        told = {}
+        for model in ("fox", "cub", "own", "wolf"):
+            (candidate,) = engine.planner.plan(ask(model=model), key).candidates
+            told[model] = (candidate.native, candidate.record.base_url, candidate.provider is STAND_IN)
+        assert told == {
+            "fox": ("fox-1", "http://127.0.0.1:9/zoo", False),
+            "cub": ("fox-1", "http://127.0.0.1:9/zoo", False),
+            "own": ("own", "http://127.0.0.1:9/plain", True),
+            "wolf": ("wolf", "http://127.0.0.1:9/zoo", False),
+        }
 
 
 # -- in the model's own words --

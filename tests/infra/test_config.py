@@ -7,7 +7,17 @@ from pathlib import Path
 import pytest
 
 from pictura.core.errors import BadRequest
-from pictura.infra.config import Environment, Settings, environment, load
+from pictura.core.model import Span
+from pictura.infra.config import (
+    Environment,
+    ModelInputs,
+    ModelPrice,
+    PriceRow,
+    Settings,
+    SizeWindow,
+    environment,
+    load,
+)
 
 WHOLE = """
 [server]
@@ -43,6 +53,21 @@ provider = "kling"
 secrets = { access_key = "a", secret_key = "b" }
 models = { "my-kling" = "kling-v3" }
 results = "relay"
+
+[[model]]
+id = "gpt-image-2"
+price = { per_picture = "0.35", currency = "CNY", rate = "7.10", rate_date = "2026-11-20" }
+price_source = "our contract"
+
+[[model]]
+id = "acme/poster"
+base = "seedream-4.5"
+native = "ep-2026"
+sizes = ["1024x1024"]
+window = { step = 32, max_edge = 2048 }
+inputs = { count = 2 }
+params = { seed = { type = "range", min = 0, max = 99 }, raw = true, watermark = false }
+price = { rows = [{ quality = "high", size = "2K", amount = "0.1" }] }
 """
 
 
@@ -70,6 +95,14 @@ def test_every_part_of_the_file_is_read(tmp_path: Path) -> None:
     assert (openai.name, openai.models) == ("openai-main", ("gpt-image-2",))
     assert openai.price is not None and openai.price.per_picture == "0.04"
     assert (kling.models, kling.results) == ({"my-kling": "kling-v3"}, "relay")
+    priced, poster = settings.model
+    assert (priced.id, priced.price_source) == ("gpt-image-2", "our contract")
+    assert priced.price == ModelPrice(per_picture="0.35", currency="CNY", rate="7.10", rate_date="2026-11-20")
+    assert (poster.base, poster.native, poster.sizes) == ("seedream-4.5", "ep-2026", ("1024x1024",))
+    assert (poster.window, poster.inputs) == (SizeWindow(step=32, max_edge=2048), ModelInputs(count=2))
+    assert poster.params == {"seed": Span(0, 99), "raw": True, "watermark": False}
+    assert poster.price == ModelPrice(rows=(PriceRow(quality="high", size="2K", amount="0.1"),))
+    assert (poster.max_n, poster.notes, poster.modes) == (None, None, None)
 
 
 def test_an_empty_file_says_nothing(tmp_path: Path) -> None:
@@ -87,6 +120,16 @@ def test_an_empty_file_says_nothing(tmp_path: Path) -> None:
         ("[jobs]\non_lost = 'shrug'", "Invalid enum value 'shrug' - at `$.jobs.on_lost`"),
         ("[[channel]]\nname = 'a'", "missing required field `provider` - at `$.channel[0]`"),
         ("[[channel]]\nname='a'\nprovider='p'\n[[channel]]\nname='a'\nprovider='q'", "two channels are called 'a'"),
+        ("[[model]]\nbase='a'", "missing required field `id` - at `$.model[0]`"),
+        ("[[model]]\nid='a'\nnativ='b'", "unknown field `nativ` - at `$.model[0]`"),
+        ("[[model]]\nid='a'\nprice={per_pictur='1'}", "unknown field `per_pictur` - at `$.model[0].price`"),
+        ("[[model]]\nid='a'\nprice={per_picture=0.04}", "Expected `str`, got `float` - at `$.model[0].price.per_pic"),
+        ("[[model]]\nid='a'\nprice={currency='yuan'}", "matching regex '^[A-Z]{3}$' - at `$.model[0].price.currency`"),
+        ("[[model]]\nid='a'\nmax_n=0", "Expected `int` >= 1 - at `$.model[0].max_n`"),
+        ("[[model]]\nid='a'\nwindow={steps=8}", "unknown field `steps` - at `$.model[0].window`"),
+        ("[[model]]\nid='a'\nparams={s={type='choice'}}", "Invalid value 'choice' - at `$.model[0].params[...].type`"),
+        ("[[model]]\nid='a'\nparams={s={type='range',min=1,max=2,least=3}}", "unknown field `least`"),
+        ("[[model]]\nid='a'\n[[model]]\nid='A'", "there are two [[model]] of the id 'a'"),
     ],
 )
 def test_a_mistake_is_named_with_its_place(tmp_path: Path, text: str | bytes, message: str) -> None:

@@ -13,7 +13,7 @@ import pytest
 import pictura.store.migrations.versions as versions
 from pictura.core.errors import HouseError
 from pictura.infra.db import SqliteDatabase
-from pictura.store.migrate import HEAD, migrate
+from pictura.store.migrate import HEAD, migrate, upgrade
 
 
 def revision(path: Path) -> str:
@@ -45,6 +45,19 @@ async def test_migrating_twice_changes_nothing(tmp_path: Path) -> None:
     await database.write(lambda tx: tx.run("INSERT INTO workers VALUES ('a', 'host', 1, 1)"))
     migrate(path)
     assert database.read(lambda tx: tx.one("SELECT id FROM workers")) == ("a",)
+    await database.close()
+
+
+async def test_an_older_database_keeps_what_is_in_it(tmp_path: Path) -> None:
+    path = tmp_path / "pictura.db"
+    upgrade(f"sqlite:///{path}", "0001")
+    assert revision(path) == "0001"
+    database = SqliteDatabase(path)
+    await database.write(lambda tx: tx.run("INSERT INTO workers VALUES ('a', 'host', 1, 1)"))
+    migrate(path)
+    assert revision(path) == HEAD
+    assert database.read(lambda tx: tx.one("SELECT id FROM workers")) == ("a",)
+    assert database.read(lambda tx: tx.all("SELECT id, settings, created_ms FROM cards")) == []
     await database.close()
 
 

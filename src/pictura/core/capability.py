@@ -43,13 +43,18 @@ def takes(value: object, descriptor: Descriptor) -> bool:
     return True
 
 
+def most_pictures(card: ModelCard) -> int:
+    """Of one request. Calls are fanned out up to ten pictures, the most that any dialect's own limit names."""
+    return max(card.max_n, 10) if card.fan_out else card.max_n
+
+
 def allowed(descriptor: Descriptor) -> tuple[str, ...]:
     """What may be written, in words."""
     if isinstance(descriptor, Choice):
         return descriptor.values
     if isinstance(descriptor, Span):
         kind = "an integer" if descriptor.whole else "a number"
-        return (f"{kind} from {descriptor.low:g} to {descriptor.high:g}",)
+        return (f"{kind} from {descriptor.low:.15g} to {descriptor.high:.15g}",)
     if isinstance(descriptor, Flag):
         return ("true", "false")
     if isinstance(descriptor, Words):
@@ -96,8 +101,7 @@ def _mask(request: ImageRequest, card: ModelCard) -> Iterator[BadRequest]:
 
 
 def _count(request: ImageRequest, card: ModelCard) -> Iterator[BadRequest]:
-    # Calls are fanned out up to ten pictures, the most that any dialect's own limit names.
-    most = max(card.max_n, 10) if card.fan_out else card.max_n
+    most = most_pictures(card)
     if not 1 <= request.n <= most:
         drawn = "1 picture" if most == 1 else f"1 to {most} pictures"
         yield BadRequest(f"n is {request.n}; {card.id} draws {drawn} a request", param="n")

@@ -10,44 +10,53 @@ from typing import Literal
 
 import msgspec
 
+from pictura.core.money import Currency
 from pictura.core.price import Price
 from pictura.core.size import OwnSize, Sizes
 
 Mode = Literal["generate", "edit", "inpaint"]
 
 
-class Choice(msgspec.Struct, frozen=True, tag="choice", omit_defaults=True):
+class Choice(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="enum", omit_defaults=True):
     """One of these words."""
 
     values: tuple[str, ...]
     default: str = ""
 
 
-class Span(msgspec.Struct, frozen=True, tag="span", omit_defaults=True):
+class Span(
+    msgspec.Struct,
+    frozen=True,
+    forbid_unknown_fields=True,
+    tag="range",
+    omit_defaults=True,
+    rename={"low": "min", "high": "max"},
+):
     """A number from `low` to `high`, both included; an integer unless `whole` is false."""
 
-    low: float
-    high: float
+    low: int | float
+    high: int | float
     whole: bool = True
-    default: float | None = None
+    default: int | float | None = None
 
 
-class Flag(msgspec.Struct, frozen=True, tag="flag", omit_defaults=True):
+class Flag(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="boolean", omit_defaults=True):
     """true or false."""
 
     default: bool | None = None
 
 
-class Words(msgspec.Struct, frozen=True, tag="words", omit_defaults=True):
+class Words(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="text"):
     """Text of at most `max_chars` characters."""
 
     max_chars: int = 32_000
 
 
-class Anything(msgspec.Struct, frozen=True, tag="anything"):
+class Anything(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="any"):
     """A value of the vendor's own shape, passed on as it is."""
 
 
+#: How an option is described, on a card and to clients; as JSON `{"type": "range", "min": 0, "max": 100}`.
 Descriptor = Choice | Span | Flag | Words | Anything
 
 
@@ -99,6 +108,10 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     `params`: typed descriptors by the canonical field's name; vendor options are listed like any other.
     `required`: of each of these groups of options (or `mask`) one must be said.
     `previews`: partial pictures while it draws.
+    `currency`: what the price is published in, where that is not dollars; `price` itself always is.
+    `agreed`: the operator named the price, so that it counts more than what the vendor tells of a call.
+    `imitated`: what the sandbox's simulator calls it, where the operator changed `native`; None: it knows no such
+    model, and the plain simulator draws it.
     """
 
     id: str
@@ -124,8 +137,11 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     required: tuple[tuple[str, ...], ...] = ()
     price: Price | None = None
     price_source: Source | None = None
+    currency: Currency | None = None
+    agreed: bool = False
     source: Source
     notes: str = ""
+    imitated: str | None = ""
 
     @property
     def names(self) -> tuple[str, ...]:

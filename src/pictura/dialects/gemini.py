@@ -61,17 +61,17 @@ ERRORS = {
     "upstream_unreachable": ErrorRow(503, _UNAVAILABLE),
     "upstream_rejected": ErrorRow(502, _UNAVAILABLE),
     "upstream_throttled": ErrorRow(429, _EXHAUSTED),
-    "upstream_failed": ErrorRow(502, _UNAVAILABLE),
-    "upstream_lost": ErrorRow(504, _DEADLINE),
-    "upstream_malformed": ErrorRow(502, _UNAVAILABLE),
+    # What may have been billed must not be sent again, and Google's SDKs look at no header for that: told to retry, as
+    # LangChain tells them, they repeat 408, 429, 500, 502, 503 and 504 (google-genai 3.4, read in source, 2026-11).
+    "upstream_failed": ErrorRow(520, _UNAVAILABLE),
+    "upstream_lost": ErrorRow(524, _DEADLINE),
+    "upstream_malformed": ErrorRow(520, _UNAVAILABLE),
     "internal_error": ErrorRow(500, "INTERNAL"),
 }
 
 #: Refusals that Google tells as the end of a candidate, not as feedback on the prompt.
-_FINISHES = frozenset(
-    {"IMAGE_SAFETY", "IMAGE_PROHIBITED_CONTENT", "IMAGE_RECITATION", "RECITATION", "SPII", "PROHIBITED_CONTENT"}
-)
-_BLOCKS = frozenset({"SAFETY", "OTHER", "BLOCKLIST", "JAILBREAK", "MODEL_ARMOR"})
+_FINISHES = frozenset({"IMAGE_SAFETY", "IMAGE_PROHIBITED_CONTENT", "IMAGE_RECITATION", "RECITATION", "SPII"})
+_BLOCKS = frozenset({"SAFETY", "OTHER", "BLOCKLIST", "PROHIBITED_CONTENT", "JAILBREAK", "MODEL_ARMOR"})
 
 #: What clients send by habit, and what means nothing to a picture.
 _HARMLESS = frozenset(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from pictura.core.errors import NotFound, PicturaError
+from pictura.core.errors import NotFound, PicturaError, Unauthorized
 from pictura.core.ids import born_s
 from pictura.core.picture import Inline
 from pictura.core.price import Usage
@@ -64,6 +64,9 @@ ERRORS = {
     "internal_error": ErrorRow(500, _SERVER),
 }
 
+#: How OpenAI's own message begins; by these words alone LiteLLM (1.106) tells a wrong key from a wrong request.
+_WRONG_KEY = "Incorrect API key provided: "
+
 _ECHOED = ("background", "output_format", "quality", "size")
 
 
@@ -109,7 +112,8 @@ class OpenAI(Dialect):
 
     def error(self, call: Call, error: PicturaError) -> Reply:
         row = self.row(error)
-        told = {"message": error.message, "type": row.type, "param": error.param, "code": row.code}
+        message = (_WRONG_KEY if isinstance(error, Unauthorized) else "") + error.message
+        told = {"message": message, "type": row.type, "param": error.param, "code": row.code}
         return Reply({"error": {**told, "request_id": call.request_id}}, row.status, error_headers(error))
 
     def models(self, call: Call, views: Sequence[ModelView]) -> Reply:

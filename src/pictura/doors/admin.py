@@ -1,4 +1,5 @@
-"""The admin API, below `/api`: what the CLI and the console are made of. Needs a key with the scope `admin`.
+"""The admin API, below `/api`: what the CLI and the console are made of. Needs a key with the scope `admin`, but where
+an endpoint says otherwise.
 
 Every path is a line of `ENDPOINTS`: what it takes (a JSON object; for GET and DELETE the query) and who answers
 (`doors.desk`). An error of any kind is `{"error": {"code", "message", "param", "request_id"}}` under its own status.
@@ -36,7 +37,8 @@ from pictura.doors.desk.shapes import (
 from pictura.doors.house import House
 from pictura.doors.http.body import ClientGone, Incoming, close
 from pictura.doors.http.visit import Visit, networks
-from pictura.infra.config import ChannelSettings
+from pictura.infra.config import ChannelSettings, ModelParts
+from pictura.store.keys import Scope
 
 log = logging.getLogger("pictura.admin")
 access = logging.getLogger("pictura.access")
@@ -48,11 +50,14 @@ LIMITS = Limits(text_bytes=64 * 1024)
 
 
 class Endpoint(msgspec.Struct, Generic[T], frozen=True):
+    """`scope`: what a key needs for it; None: any key will do."""
+
     method: str
     path: str
     takes: type[T]
     answer: Callable[[Act, T], Awaitable[object]]
     status: int = 200
+    scope: Scope | None = "admin"
 
 
 ENDPOINTS: tuple[Endpoint[Any], ...] = (
@@ -68,7 +73,11 @@ ENDPOINTS: tuple[Endpoint[Any], ...] = (
     Endpoint("GET", "/channels", Nothing, channels.listed),
     Endpoint("POST", "/channels", ChannelSettings, channels.store),
     Endpoint("DELETE", "/channels/{name}", Nothing, channels.remove),
-    Endpoint("GET", "/models", Named, models.listed),
+    Endpoint("GET", "/models", Named, models.listed, scope=None),
+    # Ids may hold slashes.
+    Endpoint("GET", "/models/{id:path}", Nothing, models.one, scope=None),
+    Endpoint("PUT", "/models/{id:path}", ModelParts, models.store),
+    Endpoint("DELETE", "/models/{id:path}", Nothing, models.remove),
     Endpoint("GET", "/jobs", OfProject, jobs.listed),
     Endpoint("GET", "/jobs/{id}", Nothing, jobs.one),
     Endpoint("POST", "/jobs/{id}/cancel", Nothing, jobs.cancel),
@@ -115,7 +124,7 @@ class Admin:
     async def _answer(
         self, endpoint: Endpoint[Any] | None, request: Request, visit: Visit, incoming: Incoming
     ) -> Response:
-        key = self._house.guard.identify(visit.key, visit.address, "admin")
+        key = self._house.guard.identify(visit.key, visit.address, endpoint.scope if endpoint else "admin")
         if endpoint is None:
             raise _no_path(visit)
         wanted = await self._wanted(endpoint, visit, incoming)
@@ -147,10 +156,14 @@ def _convert(fields: dict[str, object] | dict[str, str], kind: type[T], *, stric
 
 def _no_path(visit: Visit) -> NotFound:
     here = visit.path.removeprefix("/api")
-    methods = [e.method for e in ENDPOINTS if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", e.path), here)]
+    methods = [endpoint.method for endpoint in ENDPOINTS if _pattern(endpoint.path).fullmatch(here)]
     if methods:
         return NotFound(f"{visit.method} {visit.path[:200]} is not answered; use {' or '.join(methods)}")
     return NotFound(f"there is no {visit.method} {visit.path[:200]}")
+
+
+def _pattern(path: str) -> re.Pattern[str]:
+    return re.compile(re.sub(r"\{\w+\}", "[^/]+", re.sub(r"\{\w+:path\}", ".+", path)))
 
 
 async def _refusal(error: PicturaError, visit: Visit, incoming: Incoming) -> Response:

@@ -39,6 +39,7 @@ from pictura.sandbox.base import CALLER
 from pictura.sandbox.base import SECRET as SANDBOX_SECRET
 from pictura.sandbox.server import Sandbox
 from pictura.store import audit
+from pictura.store.cards import CardBook
 from pictura.store.catalog import Catalog
 from pictura.store.channels import SANDBOX_PREFIX, ChannelBook, ChannelRecord, from_settings
 from pictura.store.keys import PREFIX, Key, KeyRing, Project, make_project, projects
@@ -68,6 +69,7 @@ class House(msgspec.Struct, kw_only=True):
     dialects: Mapping[str, Dialect]
     broken: list[Broken]
     catalog: Catalog
+    cards: CardBook
     channels: ChannelBook
     keys: KeyRing
     guard: Guard
@@ -104,6 +106,8 @@ async def _open(stack: AsyncExitStack, folder: Path, settings: Settings, environ
 
     providers, dialects, catalog, broken = _plugins(settings)
     channels = _channels(database, vault, settings, environment, providers)
+    cards = CardBook(database, catalog)
+    cards.load()
     guard = Guard(keys)
     sandbox = await _open_sandbox(stack, folder / "sandbox", vault, guard, channels, providers)
     health = Health(_Notices(database).write)
@@ -137,6 +141,7 @@ async def _open(stack: AsyncExitStack, folder: Path, settings: Settings, environ
         dialects=dialects,
         broken=[*broken, *sandbox.broken],
         catalog=catalog,
+        cards=cards,
         channels=channels,
         keys=keys,
         guard=guard,
@@ -241,10 +246,11 @@ def _plugins(settings: Settings) -> tuple[dict[str, Provider], dict[str, Dialect
 
     def provide(cls: type[Provider]) -> Provider:
         made = cls()
-        catalog.add(cls.name, cls.MODELS)
+        catalog.add(cls.name, cls.MODELS, made.generic)
         return made
 
     providers, unfit = build(provider_classes, provide)
+    catalog.add_file(settings.model)
     dialects, mute = build(dialect_classes, lambda cls: cls(settings.dialects.get(cls.name)))
     return providers, dialects, catalog, [*broken, *more, *unfit, *mute]
 

@@ -41,8 +41,8 @@ class Guard:
         self._buckets: dict[str, Bucket] = {}
         self._running: dict[str, int] = {}
 
-    def identify(self, text: str, address: str, scope: Scope = "draw") -> Key:
-        """The key a caller shows, if it may come from `address` and do such things at all."""
+    def identify(self, text: str, address: str, scope: Scope | None = "draw") -> Key:
+        """The key a caller shows, if it may come from `address` and do such things at all; None: things any key may."""
         if not text:
             raise Unauthorized("no API key: send it as Authorization: Bearer <key>")
         if len(text) > LONGEST_KEY:
@@ -50,7 +50,7 @@ class Guard:
         key = self._keys.find(text, time.time_ns() // 1_000_000)
         if not key.may_come_from(address):
             raise Forbidden(f"this key may not be used from {address}")
-        if scope not in key.scopes:
+        if scope is not None and scope not in key.scopes:
             raise Forbidden(f"this key may not do that: it needs the scope {scope!r}")
         return key
 

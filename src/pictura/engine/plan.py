@@ -9,8 +9,10 @@ import random
 from collections.abc import Mapping, Sequence, Set
 
 import msgspec
+from msgspec.structs import replace
 
 from pictura.core import capability, size
+from pictura.core.datasheet import TRANSCODED
 from pictura.core.errors import BadRequest, Forbidden, NotFound, NotSent, PicturaError, RetiredModel, Unsupported
 from pictura.core.media import FORMATS
 from pictura.core.model import Choice, ModelCard
@@ -19,13 +21,11 @@ from pictura.core.request import ImageRequest
 from pictura.core.size import Size
 from pictura.engine.health import Health
 from pictura.providers.base import Provider
-from pictura.providers.plain import PlainProvider
+from pictura.providers.plain import SANDBOX_PATH, PlainProvider
 from pictura.store.catalog import Catalog, Listing
 from pictura.store.channels import ChannelBook, ChannelRecord
 from pictura.store.keys import Key
 
-#: What the house itself can turn a picture into.
-TRANSCODED = frozenset({"png", "jpeg", "webp"})
 #: Speaks in the sandbox for every provider that has no simulator of its own.
 STAND_IN = PlainProvider()
 #: The provider whose models cost nothing and are drawn in the house, with every key.
@@ -71,16 +71,9 @@ class Planner:
         self.providers = providers
         self.channels = channels
         self._health = health
-        self._own = {name: frozenset(card.id for card in provider.MODELS) for name, provider in providers.items()}
-        #: What a provider's own cards say, by what it calls a model itself.
-        self._theirs = {
-            (name, (card.native or card.id).lower()): card
-            for name, provider in providers.items()
-            for card in provider.MODELS
-        }
-        #: Who serves what, by model and kind of key; good as long as the channels are these.
+        #: Who serves what, by model and kind of key; good as long as channels and catalogue are these.
         self._served: dict[tuple[str, str], list[ChannelRecord]] = {}
-        self._served_by: tuple[ChannelRecord, ...] = ()
+        self._served_of: tuple[tuple[ChannelRecord, ...], tuple[Listing, ...]] = ((), ())
 
     def plan(self, request: ImageRequest, key: Key, channel: str = "") -> Plan:
         """With `channel` that one alone, rested or not.
@@ -150,12 +143,12 @@ class Planner:
 
     def listings(self, key: Key | None) -> list[Listing]:
         """What there is for this caller: everything in the sandbox and for strangers, else what a channel serves."""
-        everything = self.catalog.all()
+        everything = list(self.catalog.all())
         if key is None or key.kind == "test":
             return everything
-        return [listing for listing in everything if self.serving(listing.card, key)] + self._unlisted()
+        return [listing for listing in everything if self.serving(listing.card, key)] + self.unlisted()
 
-    def _unlisted(self) -> list[Listing]:
+    def unlisted(self) -> list[Listing]:
         """Models that no card describes and a channel names."""
         found: dict[str, Listing] = {}
         for record in self.channels.all():
@@ -168,13 +161,13 @@ class Planner:
     def _generic(self, record: ChannelRecord, name: str) -> Listing | None:
         provider = self.providers.get(record.provider)
         card = None if provider is None else provider.generic(name)
-        return None if card is None else Listing(card, record.provider)
+        return None if card is None else Listing(card, record.provider, "channel")
 
     def serving(self, card: ModelCard, key: Key) -> list[ChannelRecord]:
         """The channels that may draw this model for this key, well or not."""
-        everybody = self.channels.all()
-        if self._served_by is not everybody:
-            self._served, self._served_by = {}, everybody
+        everybody, everything = self.channels.all(), self.catalog.all()
+        if self._served_of[0] is not everybody or self._served_of[1] is not everything:
+            self._served, self._served_of = {}, (everybody, everything)
         found = self._served.get((card.id, key.kind))
         if found is None:
             found = [record for record in everybody if self._serves(record, card, key)]
@@ -183,7 +176,7 @@ class Planner:
 
     def _at_once(self, card: ModelCard, candidates: Sequence[Candidate]) -> int:
         """Pictures of one call that every one of them takes: an aggregator may take fewer than the model's maker."""
-        theirs = (self._theirs.get((c.record.provider, c.native.lower())) for c in candidates)
+        theirs = (self._resold(c.record, c.native, card) for c in candidates)
         return min([card.max_n, *(own.max_n for own in theirs if own)])
 
     def candidate(self, name: str, card: ModelCard) -> Candidate:
@@ -205,21 +198,25 @@ class Planner:
                 f"every channel for {card.id} is resting after errors; try again in {soonest} s", retry_after_s=soonest
             )
         region = str(request.params.get("input_region", ""))
-        makers = {record.name for record in well if card.id in self._own[record.provider]}
+        makers = {record.name for record in well if record.provider == self.catalog.owner(card)}
         return tuple(self._candidate(record, card) for record in _ordered(well, region, makers))
 
     def _candidate(self, record: ChannelRecord, card: ModelCard) -> Candidate:
         provider = self.providers.get(record.provider)
         if provider is None:
             raise NotFound(f"channel {record.name!r} speaks for {record.provider!r}, which is not installed any more")
-        if record.sandbox and not provider.sandbox_path:
-            provider = STAND_IN
+        if record.sandbox:
+            return _imitated(record, provider, card)
         native = _listed_native(record, card) or self._borrowed_native(record, card) or card.native or card.id
-        own_price = None if record.price_per_picture is None else PerPicture(record.price_per_picture)
-        theirs = self._theirs.get((record.provider, native.lower()))
-        return Candidate(
-            record, provider, native, own_price or (theirs and theirs.price) or card.price, own_price is not None
-        )
+        if record.price_per_picture is not None:
+            return Candidate(record, provider, native, PerPicture(record.price_per_picture), True)
+        theirs = self._resold(record, native, card)
+        sold = card if theirs is None or theirs.price is None else theirs
+        return Candidate(record, provider, native, sold.price, sold.agreed)
+
+    def _resold(self, record: ChannelRecord, native: str, card: ModelCard) -> ModelCard | None:
+        """The card that a reseller has of its own for what it draws here; None: it has none, or makes the model."""
+        return None if record.provider == self.catalog.owner(card) else self.catalog.theirs(record.provider, native)
 
     def _borrowed_native(self, record: ChannelRecord, card: ModelCard) -> str:
         """What a provider calls another's model that it serves as well; "" for its own."""
@@ -230,7 +227,7 @@ class Planner:
         provider = self.providers.get(record.provider)
         if provider is None or not record.enabled:
             return False
-        own = card.id in self._own[record.provider]
+        own = self.catalog.owner(card) == record.provider
         if record.sandbox:
             return own and (key.kind == "test" or provider.name == BUILT_IN)
         if key.kind == "test":
@@ -266,7 +263,7 @@ def _fitted(request: ImageRequest, card: ModelCard) -> _Fitted:
             break
     passed, ignored = _extras(request, card)
     _check_format(request, card)
-    whole = msgspec.structs.replace(request, params={**params, **passed}, extra={})
+    whole = replace(request, params={**params, **passed}, extra={})
     return _Fitted(whole, fitted, tuple(adjusted), ignored)
 
 
@@ -339,7 +336,7 @@ def _extras(request: ImageRequest, card: ModelCard) -> tuple[dict[str, object], 
 def _check_format(request: ImageRequest, card: ModelCard) -> None:
     wanted = request.output_format
     if wanted and wanted not in card.outputs and wanted not in TRANSCODED:
-        allowed = tuple(dict.fromkeys((*card.outputs, *sorted(TRANSCODED))))
+        allowed = tuple(dict.fromkeys((*card.outputs, *TRANSCODED)))
         known = "" if wanted in FORMATS else " (no picture format has this name)"
         raise Unsupported(
             f"output_format {wanted!r} is not had from {card.id}{known}; allowed: {', '.join(allowed)}",
@@ -360,8 +357,8 @@ def _hold(candidates: Sequence[Candidate], fitted: _Fitted, parts: Sequence[int]
     prices = [candidate.price for candidate in candidates]
     if key.project.prepaid and any(price is None for price in prices):
         raise Forbidden(
-            "nobody knows what this model costs, so a prepaid project cannot use it; the operator can set "
-            'price = {per_picture = "…"} on its channel'
+            "nobody knows what this model costs, so a prepaid project cannot use it; the operator can say it "
+            f'(pictura models set-price {card.id} 0.04), or set price = {{per_picture = "…"}} on its channel'
         )
     shapes = _shapes(fitted.size, card)
     drawn = [_most_pictures(fitted.request, card, pictures) for pictures in parts]
@@ -397,6 +394,16 @@ def _shapes(asked: Size, card: ModelCard) -> tuple[Size, ...]:
     if not asked.auto:
         return (asked,)
     return tuple(size.parse(word) for word in size.allowed(card.sizes) if word != "auto") or (asked,)
+
+
+def _imitated(record: ChannelRecord, provider: Provider, card: ModelCard) -> Candidate:
+    """In the sandbox: by the name that the simulator knows; what no simulator of its own draws, by the plain one."""
+    if not provider.sandbox_path:
+        return Candidate(record, STAND_IN, card.native or card.id, card.price)
+    if card.imitated is None:
+        plain = record.base_url.removesuffix(provider.sandbox_path) + SANDBOX_PATH
+        return Candidate(replace(record, base_url=plain), STAND_IN, card.native or card.id, card.price)
+    return Candidate(record, provider, card.imitated or card.native or card.id, card.price)
 
 
 def _listed_native(record: ChannelRecord, card: ModelCard) -> str | None:

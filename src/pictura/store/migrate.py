@@ -8,7 +8,7 @@ from pathlib import Path
 from pictura.core.errors import HouseError
 
 #: The newest revision in `migrations/versions`; a test compares.
-HEAD = "0001"
+HEAD = "0002"
 
 
 def migrate(path: Path) -> None:
@@ -23,14 +23,14 @@ def migrate(path: Path) -> None:
         upgrade(f"sqlite:///{path}")
 
 
-def upgrade(url: str) -> None:
+def upgrade(url: str, revision: str = "head") -> None:
     from alembic import command
     from alembic.config import Config
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
     config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
-    command.upgrade(config, "head")
+    command.upgrade(config, revision)
 
 
 def _revision(path: Path) -> str:

@@ -143,6 +143,16 @@ channels = Table(
     Column("created_ms", BigInteger, nullable=False),
 )
 
+cards = Table(
+    "cards",
+    metadata,
+    # The public id, in lower case.
+    Column("id", Text, primary_key=True),
+    # What the console says of the model: a `[[model]]` as JSON.
+    Column("settings", Text, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+)
+
 audit = Table(
     "audit",
     metadata,

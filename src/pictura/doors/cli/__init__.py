@@ -28,7 +28,7 @@ _COMMANDS = {
     With a running gateway; where none runs, one is started for this picture alone, which draws in the sandbox.
     """,
     "edit": "Draw a picture from other pictures and words, and save it.",
-    "models": "Which models there are, what they take and what they cost.",
+    "models": "Which models there are, what they take and what they cost: list, show, set-price, add, remove.",
     "keys": "Keys of clients: list, new, change, disable, enable.",
     "projects": "Projects, which pay for their keys: list, new.",
     "channels": "Accounts at providers: list, add, remove.",
@@ -44,7 +44,7 @@ _COMMANDS = {
 }
 _MODULES = {"generate": "draw", "edit": "draw"}
 #: These have commands of their own below them.
-_GROUPS = frozenset({"keys", "projects", "channels", "balance", "jobs"})
+_GROUPS = frozenset({"models", "keys", "projects", "channels", "balance", "jobs"})
 
 
 def _default(value: object) -> str | None:

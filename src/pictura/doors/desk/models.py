@@ -1,44 +1,118 @@
-"""Models: every card, and the channels that serve it."""
+"""Models: every card as a data sheet, and what the console says of them."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import msgspec
+
+from pictura.core import datasheet
+from pictura.core.datasheet import Rate
 from pictura.core.errors import UnknownModel
 from pictura.core.model import ModelCard
+from pictura.core.price import Price
 from pictura.doors.desk.act import Act
-from pictura.doors.desk.shapes import ModelShown, Named, Page
-from pictura.store.keys import Key
+from pictura.doors.desk.shapes import ModelShown, Named, Nothing, Page
+from pictura.infra.config import ModelParts, ModelSettings
+from pictura.store.catalog import Listing
+from pictura.store.keys import Key, Project
+
+#: Whoever asks, the prices are those of live keys.
+_LIVE = Key(id="", project=Project("", ""), name="", kind="live")
 
 
 async def listed(act: Act, asked: Named) -> Page[ModelShown]:
     """In catalogue order; after it what only a channel knows."""
-    live = Key(id="", project=act.key.project, name="", kind="live")
-    known = [(listing.card, listing.provider) for listing in act.house.catalog.all()]
-    shown = [ModelShown(card, provider, _channels(act, card, live)) for card, provider in [*known, *_unlisted(act)]]
-    chosen = [model for model in shown if _matches(model, asked.filter)]
-    return Page([model for model in chosen if not asked.name or _is(act, model, asked.name)])
+    listings = [*act.house.catalog.all(), *act.house.planner.unlisted()]
+    if asked.name:
+        id = _id_of(act, asked.name)
+        listings = [listing for listing in listings if listing.card.id == id]
+    shown = [_shown(act, listing) for listing in listings]
+    return Page([model for model in shown if _matches(model, asked.filter.lower())])
 
 
-def _channels(act: Act, card: ModelCard, live: Key) -> list[str]:
-    return [record.name for record in act.house.planner.serving(card, live) if not record.sandbox]
+async def one(act: Act, _: Nothing) -> ModelShown:
+    """By any of its names."""
+    return _shown(act, act.house.planner.find(act.place["id"]))
 
 
-def _unlisted(act: Act) -> list[tuple[ModelCard, str]]:
-    """Models that no card describes and a channel names."""
-    found: dict[str, tuple[ModelCard, str]] = {}
-    for record in act.house.channels.all():
-        for name in record.models or ():
-            if act.house.catalog.find(name) is None and name not in found:
-                try:
-                    found[name] = (act.house.planner.card(name), record.provider)
-                except UnknownModel:
-                    continue  # its provider draws nothing that it does not know
-    return list(found.values())
+async def store(act: Act, wanted: ModelParts) -> ModelShown:
+    """Say parts of a model, or make one; what the console said of it before goes."""
+    entry = ModelSettings(id=_spelled(act), **{name: getattr(wanted, name) for name in wanted.__struct_fields__})
+    detail = msgspec.json.encode(wanted).decode()
+    await act.house.cards.store(entry, lambda tx: act.note(tx, "store model", entry.id, detail))
+    return _shown(act, act.house.planner.find(entry.id))
+
+
+async def remove(act: Act, _: Nothing) -> Nothing:
+    """Take away what the console says of a model: the file or its provider has the last word again."""
+    id = _spelled(act)
+    await act.house.cards.remove(id, lambda tx: act.note(tx, "remove model", id))
+    return Nothing()
+
+
+def _spelled(act: Act) -> str:
+    """The id that the path names, as it is spelled on the card, where there is one."""
+    said = act.place["id"]
+    ids = (listing.card.id for listing in act.house.catalog.all())
+    return next((id for id in ids if id.lower() == said.lower()), said)
+
+
+def _id_of(act: Act, name: str) -> str:
+    try:
+        return act.house.planner.find(name).card.id
+    except UnknownModel:
+        return ""
 
 
 def _matches(model: ModelShown, wanted: str) -> bool:
-    return any(wanted.lower() in name.lower() for name in (*model.card.names, model.provider, *model.channels))
+    names = (model.id, model.native, *model.aliases, model.provider, *model.channels)
+    return any(wanted in name.lower() for name in names)
 
 
-def _is(act: Act, model: ModelShown, name: str) -> bool:
-    listing = act.house.catalog.find(name)
-    return model.card is listing.card if listing else model.card.id == act.house.catalog.rename(name)
+def _shown(act: Act, listing: Listing) -> ModelShown:
+    card, planner = listing.card, act.house.planner
+    administers = "admin" in act.key.scopes
+    records = [record for record in planner.serving(card, _LIVE) if not record.sandbox]
+    live = {record.name: planner.candidate(record.name, card).price for record in records}
+    return ModelShown(
+        id=card.id,
+        provider=listing.provider,
+        native=card.native or card.id,
+        aliases=card.aliases,
+        status=card.status,
+        ends=card.ends,
+        successor=card.successor,
+        released=card.released,
+        modes=card.modes,
+        required_parameters=datasheet.required(card),
+        supported_parameters=datasheet.parameters(card),
+        pictures_per_call=card.max_n,
+        pricing=_pricing(card, live, administers),
+        examples=datasheet.examples(card),
+        currency=card.currency,
+        price_source=card.price_source,
+        source=card.source,
+        notes=card.notes,
+        origin=listing.origin,
+        available=bool(planner.serving(card, act.key)) and act.key.may_use(card.names),
+        live=bool(live),
+        channels=list(live) if administers else [],
+        own=_own(act, card.id) if administers else None,
+    )
+
+
+def _own(act: Act, id: str) -> ModelParts | None:
+    entry = act.house.cards.get(id)
+    return entry and ModelParts(**{name: getattr(entry, name) for name in ModelParts.__struct_fields__})
+
+
+def _pricing(card: ModelCard, live: Mapping[str, Price | None], administers: bool) -> list[Rate] | None:
+    """The card's price, where it counts for a channel or there is none; and those of channels that have another."""
+    prices = list(live.values()) or [card.price]
+    lines = datasheet.rates(card.price) if card.price is not None and card.price in prices else []
+    for name, price in live.items():
+        if price is not None and price != card.price:
+            channel = name if administers else ""
+            lines += [msgspec.structs.replace(rate, channel=channel) for rate in datasheet.rates(price)]
+    return lines or None

@@ -11,7 +11,11 @@ from typing import Annotated, Generic, Literal, TypeVar
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from pictura.core.model import ModelCard
+from pictura.core.datasheet import Example, Parameter, Rate
+from pictura.core.model import Mode, Source
+from pictura.core.money import Currency
+from pictura.infra.config import ModelParts
+from pictura.store.catalog import Origin
 from pictura.store.keys import Kind, Period, Scope
 
 T = TypeVar("T")
@@ -201,12 +205,36 @@ class ChannelShown(msgspec.Struct, frozen=True, kw_only=True):
     resting: list[Rest]
 
 
-class ModelShown(msgspec.Struct, frozen=True):
-    """A card, and the names of the channels that serve it to live keys."""
+class ModelShown(msgspec.Struct, frozen=True, kw_only=True):
+    """A model: what a request may hold (`supported_parameters`) and must (`required_parameters`: of each group one
+    field), what is billed (`pricing`; None: nobody knows), what a picture comes to (`examples`, where tokens or
+    megapixels are billed), and where it all is from. `available`: the key that asks can draw it; `live`: so can live
+    keys. The names of their `channels`, and what the console says of the model (`own`), are shown to administrators.
+    """
 
-    card: ModelCard
+    id: str
     provider: str
+    native: str
+    aliases: tuple[str, ...]
+    status: Literal["live", "deprecated", "retired"]
+    ends: str
+    successor: str
+    released: str
+    modes: tuple[Mode, ...]
+    required_parameters: tuple[tuple[str, ...], ...]
+    supported_parameters: dict[str, Parameter]
+    pictures_per_call: int
+    pricing: list[Rate] | None
+    examples: list[Example]
+    currency: Currency | None
+    price_source: Source | None
+    source: Source
+    notes: str
+    origin: Origin
+    available: bool
+    live: bool
     channels: list[str]
+    own: ModelParts | None
 
 
 # -- jobs --
