@@ -210,7 +210,7 @@ def test_a_stream_is_one_chunk() -> None:
         (errors.RetiredModel("no"), 404, "NOT_FOUND"),
         (errors.Unauthorized("no"), 401, "UNAUTHENTICATED"),
         (errors.Forbidden("no"), 403, "PERMISSION_DENIED"),
-        (errors.InsufficientBalance("no"), 429, "RESOURCE_EXHAUSTED"),
+        (errors.InsufficientBalance("no"), 402, "RESOURCE_EXHAUSTED"),
         (errors.RateLimited("no", retry_after_s=7), 429, "RESOURCE_EXHAUSTED"),
         (errors.Throttled("no", retry_after_s=9), 429, "RESOURCE_EXHAUSTED"),
         (errors.NotSent("no"), 503, "UNAVAILABLE"),

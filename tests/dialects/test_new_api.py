@@ -12,6 +12,7 @@ from pictura.core.price import Free, PerMegapixel, PerPicture, PerToken, Price, 
 from pictura.core.request import ImageRequest
 from pictura.core.result import Delivered
 from pictura.core.views import Account, JobView, KeyUsage, ModelView
+from pictura.dialects.base import described
 from pictura.dialects.new_api import NewApi
 from tests.dialects.speaking import (
     BASE64,
@@ -173,6 +174,7 @@ def test_models() -> None:
         "created": 1_776_729_600,
         "owned_by": "openai",
         "supported_endpoint_types": ["image-generation"],
+        **described(card),
     }
     listed = [told, {**told, "created": 0, "owned_by": "pictura"}]
     assert answered(DIALECT, "/v1/models", views) == {"success": True, "object": "list", "data": listed}

@@ -15,9 +15,9 @@ from openai.types import (
 )
 
 from pictura.core import errors, ids
-from pictura.core.model import ModelCard, Source
+from pictura.core.model import Choice, Inputs, ModelCard, Source
 from pictura.core.picture import Inline
-from pictura.core.price import Usage
+from pictura.core.price import PerPicture, Usage
 from pictura.core.request import Body, ImageRequest, Upload, mark
 from pictura.core.result import Delivered, ImageResult
 from pictura.core.views import Call, ModelView
@@ -243,3 +243,20 @@ def test_models() -> None:
     assert (first.id, first.created, first.owned_by) == ("gpt-image-1.5", 1_765_843_200, "openai")
     assert (first.shutdown_date, second.shutdown_date, second.owned_by) == ("2026-12-01", None, "pictura")
     assert answer("/v1/models/{id:path}", view).body == body["data"][0]
+
+
+def test_a_model_says_what_it_takes_and_costs() -> None:
+    quality = Choice(("low", "high"), "low")
+    price = PerPicture(40_000)
+    source = Source("SDK", "2026-11")
+    card = ModelCard(id="fox", params={"quality": quality}, inputs=Inputs(count=2), price=price, source=source)
+    body = answer("/v1/models/{id:path}", ModelView(card, (), 0, 0)).body
+    assert isinstance(body, dict)
+    assert body["parameters"]["quality"] == {"type": "enum", "values": ("low", "high"), "default": "low"}
+    assert body["parameters"]["n"] == {"type": "range", "min": 1, "max": 10}
+    assert body["parameters"]["image"]["max"] == 2
+    assert body["required"] == (("prompt",),)
+    assert body["pricing"] == [{"billable": "output_image", "unit": "image", "usd": "0.04"}]
+    unpriced = answer("/v1/models/{id:path}", ModelView(msgspec.structs.replace(card, price=None), (), 0, 0)).body
+    assert isinstance(unpriced, dict)
+    assert unpriced["pricing"] is None

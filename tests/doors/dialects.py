@@ -201,7 +201,7 @@ MONEY = Told(
     (429, "insufficient_quota", "insufficient_quota"),
     (402, _OURS),
     (403, _OWN, "insufficient_user_quota"),
-    (429, "RESOURCE_EXHAUSTED"),
+    (402, "RESOURCE_EXHAUSTED"),
 )
 CAP = msgspec.structs.replace(MONEY, new_api=(403, _OWN, "pre_consume_token_quota_failed"))
 RATE = Told(

@@ -14,8 +14,10 @@ from typing import Any, ClassVar, Literal, Protocol
 
 import msgspec
 
+from pictura.core import datasheet
 from pictura.core.errors import BadRequest, InsufficientBalance, PicturaError
 from pictura.core.job import JobState
+from pictura.core.model import ModelCard
 from pictura.core.picture import Inline
 from pictura.core.request import Body, Delivery, ImageRequest
 from pictura.core.result import Delivered, ImageResult
@@ -246,6 +248,18 @@ def answer(route: Route, dialect: Dialect, call: Call, *views: Any) -> Reply:
     if route.answer is None:
         raise TypeError(f"{dialect.name} {route.path} has no answer")
     return route.answer(dialect, call, *views)
+
+
+def described(card: ModelCard) -> dict[str, object]:
+    """What a model takes, field by field as typed descriptors, and what is billed for it (null: nobody knows)."""
+    told: dict[str, object] = {
+        "modes": card.modes,
+        "parameters": datasheet.parameters(card),
+        "required": datasheet.required(card),
+        "pricing": None if card.price is None else datasheet.rates(card.price),
+    }
+    plain: dict[str, object] = msgspec.to_builtins(told)
+    return plain
 
 
 def _fields(reply: Reply) -> Mapping[str, object]:

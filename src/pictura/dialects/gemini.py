@@ -52,8 +52,9 @@ ERRORS = {
     "model_retired": ErrorRow(404, "NOT_FOUND"),
     "unauthorized": ErrorRow(401, "UNAUTHENTICATED"),
     "forbidden": ErrorRow(403, "PERMISSION_DENIED"),
-    "insufficient_balance": ErrorRow(429, _EXHAUSTED),
-    "cap_reached": ErrorRow(429, _EXHAUSTED),
+    # 429 there; Google's own SDKs would try that again and again, and only money helps.
+    "insufficient_balance": ErrorRow(402, _EXHAUSTED),
+    "cap_reached": ErrorRow(402, _EXHAUSTED),
     "rate_limited": ErrorRow(429, _EXHAUSTED),
     # Not an error there, but an answer without a candidate.
     "content_refused": ErrorRow(200, "promptFeedback"),

@@ -28,6 +28,7 @@ from pictura.dialects.base import (
     Route,
     Verb,
     delivered,
+    described,
     drawing,
     error_headers,
     result_headers,
@@ -192,6 +193,7 @@ def _model(view: ModelView) -> dict[str, object]:
         "created": view.created_s,
         "owned_by": view.providers[0] if view.providers else "pictura",
         "supported_endpoint_types": [_ENDPOINT],
+        **described(view.card),
     }
 
 

@@ -28,6 +28,7 @@ from pictura.dialects.base import (
     Route,
     Verb,
     delivered,
+    described,
     drawing,
     error_headers,
     result_headers,
@@ -172,4 +173,5 @@ def _model(view: ModelView) -> dict[str, object]:
     card = view.card
     owner = view.providers[0] if view.providers else "pictura"
     told: dict[str, object] = {"id": card.id, "object": "model", "created": view.created_s, "owned_by": owner}
+    told |= described(card)
     return {**told, "shutdown_date": card.ends} if card.ends else told
