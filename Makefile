@@ -17,7 +17,7 @@ run: install  ## start the gateway on :4000 and draw a first picture through it
 install: $(INSTALLED)  ## make .venv/bin/pictura
 
 test: $(TOOLS) $(CLIENTS)/.installed  ## all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 check: $(TOOLS)  ## lint, types, import floors, docs
 	$(BIN)/ruff format --check .

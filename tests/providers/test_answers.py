@@ -6,10 +6,27 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from pictura.core.errors import BadRequest, Failed, Lost, Malformed, PicturaError
 from pictura.core.request import mark
 from pictura.infra.extract import Cut
+from pictura.infra.http import Answer
 from pictura.infra.spool import Spool
-from pictura.providers.answers import MESSAGE_CHARS, close_unused, items, mapping, picture, said
+from pictura.providers.answers import (
+    ID_CHARS,
+    MESSAGE_CHARS,
+    WORD_CHARS,
+    close_unused,
+    code_of,
+    items,
+    kept_url,
+    mapping,
+    picture,
+    question,
+    said,
+    task_id,
+    whole,
+    word,
+)
 from pictura.providers.base import Channel, Raw
 
 
@@ -25,6 +42,7 @@ def channel(connect: Callable[[str], Channel]) -> Channel:
         ("No  such\n\tmodel.", "No such model."),
         ("AKLT-1 and AKLT-1-and-more are wrong", "*** and *** are wrong"),
         ("You wrote sk-proj-********wxyz, a task-force", "You wrote ***, a task-force"),
+        ("\x1b[31mNo\0such\x85model.", "[31mNo such model."),
         ("x" * 2 * MESSAGE_CHARS, "x" * MESSAGE_CHARS),
         ("", "the provider gave no reason"),
         (["No."], "the provider gave no reason"),
@@ -33,6 +51,58 @@ def channel(connect: Callable[[str], Channel]) -> Channel:
 )
 def test_what_a_vendor_said_is_fit_to_be_passed_on(message: object, told: str, channel: Channel) -> None:
     assert said(message, channel) == told
+
+
+def test_words_and_codes() -> None:
+    assert word("content_filter") == code_of("content_filter") == "content_filter"
+    assert (word(1301), code_of(1301)) == ("", "1301")
+    for value in (None, True, ["a"], "a\nb", "a" * (WORD_CHARS + 1), 10**WORD_CHARS):
+        assert word(value) == code_of(value) == ""
+
+
+@pytest.mark.parametrize("value", [None, 7, ["a"], "", ".", "..", " . ", "a\nb", "a\0", "a" * (ID_CHARS + 1)])
+def test_what_is_no_id_of_a_task(value: object) -> None:
+    assert task_id(value) == ""
+
+
+def test_an_id_of_a_task_is_left_as_it_is() -> None:
+    assert task_id("../a?b#é") == "../a?b#é"
+
+
+@pytest.mark.parametrize(
+    ("url", "kept"),
+    [
+        ("http://127.0.0.1:1/tasks/1?a=https://b.test/", "/tasks/1?a=https://b.test/"),
+        ("https://eu.vendor.test/tasks/1", "https://eu.vendor.test/tasks/1"),
+        ("http://eu.vendor.test/tasks/1", ""),
+        ("https://vendor.test.evil.test/tasks/1", ""),
+        ("https://eu.vendor.test@evil.test/tasks/1", ""),
+        ("http://127.0.0.1:10/tasks/1", ""),
+        ("http://127.0.0.1:1@evil.test/", ""),
+        ("http://127.0.0.1:1/a/../b", ""),
+        ("https://eu.vendor.test/a/%2E%2e/b", ""),
+        ("https://eu.vendor.test/ \n", ""),
+        (f"https://eu.vendor.test/{'a' * ID_CHARS}", ""),
+        ("https://[::1", ""),
+        ("/tasks/1", ""),
+        (["https://eu.vendor.test/"], ""),
+        (None, ""),
+    ],
+)
+def test_a_url_is_asked_later_only_where_the_vendor_is(url: object, kept: str, channel: Channel) -> None:
+    assert kept_url(url, channel, lambda host: host.endswith(".vendor.test")) == kept
+
+
+def test_a_seed_is_a_whole_number() -> None:
+    assert [whole(value) for value in (7, 2**70, True, 7.0, "7", None)] == [7, 2**70, None, None, None, None]
+
+
+@pytest.mark.parametrize(
+    ("raised", "told"), [(BadRequest("No."), Lost), (Malformed("No."), Lost), (Failed("No."), Failed)]
+)
+def test_a_question_that_failed_is_put_again(raised: PicturaError, told: type[PicturaError]) -> None:
+    with pytest.raises(told, match="No"), question(Answer(status=400, headers={}, url="")):
+        raise raised
 
 
 def test_other_json_than_expected_is_empty() -> None:

@@ -485,6 +485,7 @@ async def test_a_task_that_succeeded_without_a_picture(
         (502, "<html>bad gateway</html>", Lost),
         (200, "<html>please wait</html>", Lost),
         (200, {"code": "InternalError"}, Failed),
+        (400, {"code": "InvalidParameter"}, Lost),
         (400, {"code": "DataInspectionFailed"}, Refused),
     ],
 )
@@ -494,6 +495,7 @@ async def test_a_question_that_fails_says_nothing_of_the_task(
     with pytest.raises(PicturaError) as caught:
         await news(document, serve, status)
     assert type(caught.value) is kind
+    assert caught.value.possibly_billed is (kind in (Failed, Lost))
     if kind is Throttled:
         assert isinstance(caught.value, Throttled) and caught.value.retry_after_s == 7
 

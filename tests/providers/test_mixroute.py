@@ -168,6 +168,7 @@ async def test_both_envelopes(
         (400, {"code": 400, "error": {"message": "no", "code": "content_policy_violation"}}, Refused, False),
         (403, {"error": {"message": "no", "code": "insufficient_user_quota"}}, Rejected, False),
         (200, {"code": 200, "msg": "操作成功", "data": {"data": []}}, Malformed, True),
+        (200, {"code": 200, "msg": "操作成功", "data": None}, Malformed, True),
         (502, {"message": "Bad gateway"}, Lost, True),
     ],
 )

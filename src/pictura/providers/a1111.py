@@ -27,7 +27,7 @@ from pictura.core.model import Source, Span, Words
 from pictura.core.picture import data_url
 from pictura.infra.http import MEGABYTE, Answer
 from pictura.infra.payload import json_payload
-from pictura.providers.answers import mapping
+from pictura.providers.answers import mapping, said
 from pictura.providers.base import Ask, Channel, Done
 from pictura.providers.local import Engine, authorization, card, chosen, decoded, edit_size, error_of, send, white_mask
 
@@ -97,7 +97,7 @@ class A1111(Engine):
         info = _read_info(document.get("info"))
         if info.drew_with_another(self.named(ask)):
             message = f"{via.name} has no checkpoint {ask.native!r}, and drew with {info.sd_model_name!r}"
-            raise Rejected(message, upstream_status=answer.status, config=True)
+            raise Rejected(said(message, via), upstream_status=answer.status, config=True)
         values = document.get("images")
         # Before the pictures may stand a grid of them, and behind them what extensions add.
         wanted = values[info.index_of_first_image :][: ask.n] if isinstance(values, list) else []

@@ -3,25 +3,90 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from urllib.parse import unquote
 
+from pictura.core.errors import BadRequest, Lost, Malformed
+from pictura.infra.dial import BadUrl, parse_url
 from pictura.infra.extract import Cut, find
+from pictura.infra.http import Answer
 from pictura.providers.base import Channel, Raw
 
 #: As much of a vendor's message as is passed on.
 MESSAGE_CHARS = 500
+#: Longer than any code or name of a field.
+WORD_CHARS = 100
+#: What is longer does not fit into the URL that would ask about it.
+ID_CHARS = 6_000
 
 #: OpenAI repeats a wrong key with its last characters left in: `sk-proj-****************abcd`.
 _KEY = re.compile(r"\b(?:sk|pk)-[\w*.-]{4,}")
+_BLANKS = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
+_PLAIN = re.compile(r"[!-~]+")
 
 
 def said(message: object, via: Channel) -> str:
     """A vendor's own words, fit to be passed on: on one line, not endless, and without our key in them."""
-    text = " ".join(message.split()) if isinstance(message, str) else ""
+    text = _BLANKS.sub(" ", message).strip() if isinstance(message, str) else ""
     for secret in sorted(filter(None, via.secrets.values()), key=len, reverse=True):
         text = text.replace(secret, "***")
     text = _KEY.sub("***", text)
     return text[:MESSAGE_CHARS] or "the provider gave no reason"
+
+
+def word(value: object) -> str:
+    """A vendor's code or name of a field, fit to be passed on; "" for what is none."""
+    return value if isinstance(value, str) and len(value) <= WORD_CHARS and value.isprintable() else ""
+
+
+def code_of(value: object) -> str:
+    """A vendor's code, of those that may be a number too."""
+    return word(str(value) if type(value) is int else value)
+
+
+def task_id(value: object) -> str:
+    """A task's id, fit to be kept and to stand in a path; "" for what is none.
+
+    Dots alone lead out of the path that they stand in, however they are quoted.
+    """
+    if not isinstance(value, str) or len(value) > ID_CHARS or not value.isprintable():
+        return ""
+    return value if value.strip(". ") else ""
+
+
+def kept_url(url: object, via: Channel, is_vendors: Callable[[str], bool]) -> str:
+    """A URL that a vendor wants to be asked later: below the channel's own address without that, which may change;
+    else whole, where its host is the vendor's.
+
+    "" for one that leads elsewhere: it would be told our key.
+    """
+    if not isinstance(url, str) or len(url) > ID_CHARS or not _PLAIN.fullmatch(url):
+        return ""
+    try:
+        found = parse_url(url)
+    except BadUrl:
+        return ""
+    if ".." in unquote(found.raw_path).split("/"):
+        return ""
+    base = via.base_url.rstrip("/")
+    if url.startswith(f"{base}/"):
+        return url.removeprefix(base)
+    return url if found.scheme == "https" and is_vendors(found.host or "") else ""
+
+
+def whole(value: object) -> int | None:
+    """A seed, say: an integer, and neither true nor false."""
+    return value if type(value) is int else None
+
+
+@contextmanager
+def question(answer: Answer) -> Iterator[None]:
+    """Around the reading of an answer about a task: a question that failed is not the task's end, and is put again."""
+    try:
+        yield
+    except (BadRequest, Malformed) as error:
+        raise Lost(error.message, upstream_status=answer.status) from error
 
 
 def mapping(value: object) -> Mapping[str, object]:

@@ -22,7 +22,7 @@ from typing import ClassVar, Literal
 
 import msgspec
 
-from pictura.core.errors import BadRequest, Failed, Lost, PicturaError, Rejected, Throttled
+from pictura.core.errors import BadRequest, Failed, Lost, Malformed, PicturaError, Rejected, Throttled
 from pictura.core.model import ModelCard
 from pictura.core.picture import Bytes
 from pictura.core.price import Usage
@@ -153,7 +153,7 @@ class Channel(msgspec.Struct, kw_only=True):
     ) -> Request:
         return Request(
             method=method,
-            url=path if "://" in path else self.base_url.rstrip("/") + path,
+            url=path if path.startswith(("https://", "http://")) else self.base_url.rstrip("/") + path,
             headers=self._with_own(headers or {}),
             body=body,
             timeouts=self.timeouts,
@@ -225,15 +225,21 @@ class StreamingProvider(Provider):
         """Make the call; previews as they come, the Done last."""
 
 
+#: Below 500, and yet nobody can say whether the work went on.
+TIMED_OUT = frozenset({408, 499})
+
+
 def error_from(status: int, message: str, code: str = "", retry_after_s: int | None = None) -> PicturaError:
     """The error of the tree for a vendor's HTTP error whose body could be read, where its code says nothing special.
 
     400 and 422 are the caller's; 401, 402, 403, 404 the operator's; 409, 429 pass; a 5xx with a vendor's own error in
-    it was accepted and failed.
+    it was accepted and failed, and so was a 2xx. What timed out (Azure says 408, Google 499) may have been drawn.
     """
     if status in (400, 413, 422):
         return BadRequest(message)
-    if status < 500:
+    if status in TIMED_OUT:
+        return Lost(message, upstream_status=status, upstream_code=code, retry_after_s=retry_after_s)
+    if 300 <= status < 500:
         kind = Throttled if status == 429 else Rejected
         return kind(
             message,
@@ -250,7 +256,9 @@ def unreadable(answer: Answer) -> PicturaError:
     message = f"the provider answered {answer.status} without a readable error"
     if answer.status in (401, 402, 403, 404, 429):
         return error_from(answer.status, message, retry_after_s=retry_after(answer))
-    if answer.status < 500:
+    if answer.status < 300:
+        return Malformed(message, upstream_status=answer.status)
+    if answer.status < 500 and answer.status not in TIMED_OUT:
         return Rejected(message, upstream_status=answer.status)
     return Lost(message, upstream_status=answer.status)
 
@@ -265,7 +273,7 @@ def retry_after(answer: Answer) -> int | None:
         return int(float(text) + 0.999)
     try:
         moment = parsedate_to_datetime(text)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)  # "-0000" says that the zone is not known; HTTP dates are UTC

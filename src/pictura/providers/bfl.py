@@ -32,11 +32,10 @@ from pictura.core.money import usd
 from pictura.core.picture import Bytes, Inline
 from pictura.core.price import PerMegapixel, PerPicture
 from pictura.core.size import FreePixels, OwnSize, Shapes, Size
-from pictura.infra.dial import BadUrl, parse_url
 from pictura.infra.http import Answer
 from pictura.infra.payload import json_payload
 from pictura.infra.vips import vips
-from pictura.providers.answers import items, mapping, picture, said
+from pictura.providers.answers import items, kept_url, mapping, picture, said, task_id, whole, word
 from pictura.providers.base import (
     Ask,
     AskPicture,
@@ -244,8 +243,8 @@ class BlackForestLabs(TaskProvider):
             answer.close()
         if not 200 <= answer.status < 300:
             raise _error(document, answer, via)
-        id = document.get("id")
-        if not isinstance(id, str) or not id:
+        id = task_id(document.get("id"))
+        if not id:
             raise Malformed(f"{self.name} answered without a task id", upstream_status=answer.status)
         cost = _cost(document.get("cost"))
         state = {"poll": _polling(document.get("polling_url"), id, via)}
@@ -259,15 +258,15 @@ class BlackForestLabs(TaskProvider):
             document = _read(answer)
         finally:
             answer.close()
-        status = document.get("status")
+        status = word(document.get("status"))
         if status == "Ready":
             return _done(mapping(document.get("result")), task.state.get("cost"))
         if status in _REFUSALS:
-            raise Refused(_why(document, via), reason=str(status), by=self.name)
+            raise Refused(_why(document, via), reason=status, by=self.name)
         if status in _FAILURES:
-            raise Failed(_why(document, via), upstream_code=str(status))
+            raise Failed(_why(document, via), upstream_code=status)
         if 200 <= answer.status < 300:
-            if isinstance(status, str):
+            if status:
                 return task
             raise Lost(f"{self.name} answered without the status of its task", upstream_status=answer.status)
         # The question failed. That the task did, only its own status says.
@@ -375,29 +374,16 @@ def _polling(url: object, id: str, via: Channel) -> str:
 
     The key goes along, so no host is asked but that one and BFL's.
     """
-    base = via.base_url.rstrip("/")
-    if isinstance(url, str) and url.startswith(f"{base}/"):
-        return url.removeprefix(base)
-    if isinstance(url, str) and _is_of_bfl(url):
-        return url
-    return f"/v1/get_result?id={quote(id, safe='')}"
-
-
-def _is_of_bfl(url: str) -> bool:
-    try:
-        found = parse_url(url)
-    except BadUrl:
-        return False
-    return found.scheme == "https" and str(found.host).endswith(".bfl.ai")
+    return kept_url(url, via, lambda host: host.endswith(".bfl.ai")) or f"/v1/get_result?id={quote(id, safe='')}"
 
 
 def _done(result: Mapping[str, object], cost: str | None) -> Done:
     raw = picture([result.get("sample")], ())
     if raw is None:
         raise Malformed("the provider's task is ready without a picture")
-    prompt, seed = result.get("prompt"), result.get("seed")
+    prompt = result.get("prompt")
     raw.revised_prompt = prompt if isinstance(prompt, str) else ""
-    raw.seed = seed if isinstance(seed, int) else None
+    raw.seed = whole(result.get("seed"))
     return Done(pictures=(raw,), cost=None if cost is None else int(cost))
 
 
@@ -432,4 +418,4 @@ def _error(document: Mapping[str, object], answer: Answer, via: Channel) -> Pict
 def _field(place: object) -> str | None:
     """Of `["body", "width"]` the field."""
     names: Sequence[object] = place if isinstance(place, list) else ()
-    return next((name for name in names if isinstance(name, str) and name != "body"), None)
+    return next((word(name) for name in names if word(name) not in ("", "body")), None)

@@ -22,7 +22,7 @@ from __future__ import annotations
 import random
 import secrets
 from collections.abc import Mapping, Sequence
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from msgspec.structs import replace
 
@@ -31,7 +31,7 @@ from pictura.core.model import Source, Span, Words
 from pictura.infra.http import MEGABYTE, Answer
 from pictura.infra.payload import Part, Payload, json_payload, multipart_payload
 from pictura.infra.spool import Spool
-from pictura.providers.answers import items, mapping, said
+from pictura.providers.answers import items, mapping, question, said, task_id
 from pictura.providers.base import Ask, AskPicture, CancellingProvider, Channel, Done, Pending, Raw
 from pictura.providers.local import Engine, authorization, card, chosen, edit_size, error_of, file, send, white_mask
 
@@ -163,8 +163,8 @@ class ComfyUI(Engine, CancellingProvider):
     async def start(self, ask: Ask, via: Channel) -> Pending:
         graph, values = await self._workflow(ask, via)
         told = await _told("POST", "/prompt", via, json_payload({"prompt": fill(graph, values)}))
-        id = mapping(told).get("prompt_id")
-        if not isinstance(id, str) or not id:
+        id = task_id(mapping(told).get("prompt_id"))
+        if not id:
             raise Malformed(f"{via.name} took the workflow, but named no task", unbilled=True)
         return Pending(upstream_id=id, poll_after_s=0.5, state={"seed": str(values["seed"])})
 
@@ -219,10 +219,18 @@ async def _told(method: str, path: str, via: Channel, body: Payload | None = Non
     """What the server says to something that it shall do: JSON, or nothing."""
     request = via.request(method, path, headers=authorization(via), body=body)
     answer = await send(request, via)
+    answer.close()
     if answer.status != 200:
-        answer.close()
         raise _error(answer, via)
     return answer.json() if answer.body else None
+
+
+async def _known(path: str, via: Channel) -> Mapping[str, object]:
+    """The JSON object that it says to a question, as `_asked`."""
+    answer = await _asked(path, via)
+    answer.close()
+    with question(answer):
+        return mapping(answer.json())
 
 
 async def _asked(path: str, via: Channel) -> Answer:
@@ -234,7 +242,8 @@ async def _asked(path: str, via: Channel) -> Answer:
     answer.close()
     if answer.status >= 500:
         raise Lost(f"{via.name} answered {answer.status} to a question", upstream_status=answer.status)
-    raise error_of(answer, via)
+    with question(answer):
+        raise error_of(answer, via)
 
 
 async def _first_checkpoint(via: Channel) -> str:
@@ -254,13 +263,13 @@ async def _upload(image: AskPicture, via: Channel) -> str:
 
 async def _history(task: Pending, via: Channel) -> Mapping[str, object] | None:
     """What the server says of a task that has ended; None of one that has not."""
-    told = mapping((await _asked(f"/history/{task.upstream_id}", via)).json())
+    told = await _known(f"/history/{quote(task.upstream_id, safe='')}", via)
     return mapping(told.get(task.upstream_id)) or None
 
 
 async def _place(task: Pending, via: Channel) -> str:
     """Whether a task is `queue_running` or `queue_pending`; "" if neither."""
-    queue = mapping((await _asked("/queue", via)).json())
+    queue = await _known("/queue", via)
     for place in ("queue_running", "queue_pending"):
         entries = queue.get(place)
         for entry in entries if isinstance(entries, list) else []:

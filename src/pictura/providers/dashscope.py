@@ -51,7 +51,7 @@ from pictura.core.price import PerPicture, PriceList, Row
 from pictura.core.size import FreePixels, ListedPixels, OwnSize, Size
 from pictura.infra.http import Answer
 from pictura.infra.payload import json_payload
-from pictura.providers.answers import items, mapping, picture, said
+from pictura.providers.answers import code_of, items, mapping, picture, said, task_id
 from pictura.providers.base import (
     Ask,
     AskPicture,
@@ -306,9 +306,10 @@ class DashScope(CancellingProvider):
         answer = await via.send("GET", _place(task), headers=_headers(via))
         try:
             document = self._document(answer, via)
-        except (Failed, Malformed) as error:
-            if answer.status < 500 and isinstance(error, Failed):
-                raise
+        except (BadRequest, Failed, Malformed) as error:
+            if answer.status < 300 and isinstance(error, Failed):
+                # The task may have been drawn all the same, and charged.
+                raise Failed(error.message, upstream_status=answer.status, upstream_code=error.upstream_code) from error
             # The question failed, and the task goes on: the engine asks again.
             raise Lost(error.message, upstream_status=answer.status) from error
         finally:
@@ -365,7 +366,7 @@ class DashScope(CancellingProvider):
         self, told: Mapping[str, object], via: Channel, status: int = 200, retry_after_s: int | None = None
     ) -> PicturaError:
         """The error of the tree, by the stem of the vendor's code (`Throttling.RateQuota`), else by the status."""
-        code, message = str(told.get("code", "")), said(told.get("message"), via)
+        code, message = code_of(told.get("code")), said(told.get("message"), via)
         stem = code.partition(".")[0]
         if stem in _REFUSALS:
             return Refused(message, reason=code, by=self.name)
@@ -491,7 +492,7 @@ def _protocol(model: str) -> _Protocol:
 def _headers(via: Channel) -> dict[str, str]:
     workspace = via.secrets.get("workspace")
     return {
-        "Authorization": f"Bearer {via.secrets['api_key']}",
+        "Authorization": f"Bearer {via.secrets.get('api_key', '')}",
         **({"X-DashScope-WorkSpace": workspace} if workspace else {}),
     }
 
@@ -516,10 +517,10 @@ def _size(size: Size) -> Mapping[str, object]:
 
 
 def _accepted(document: Mapping[str, object]) -> Pending:
-    task_id = mapping(document.get("output")).get("task_id")
-    if not isinstance(task_id, str) or not task_id:
+    id = task_id(mapping(document.get("output")).get("task_id"))
+    if not id:
         raise Malformed("the provider accepted a task without telling its id")
-    return Pending(upstream_id=task_id, poll_after_s=FIRST_POLL_S)
+    return Pending(upstream_id=id, poll_after_s=FIRST_POLL_S)
 
 
 def _raw(part: Mapping[str, object]) -> Raw | None:

@@ -18,9 +18,10 @@ refused it may be (fal.ai/docs, FAQ). There is no idempotency key.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from itertools import zip_longest
 from typing import ClassVar
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from msgspec.structs import replace
 
@@ -33,7 +34,18 @@ from pictura.core.price import PerMegapixel, PerPicture, PerToken, PriceList, Ro
 from pictura.core.size import FreePixels, OwnSize, Shapes, Size
 from pictura.infra.http import Answer
 from pictura.infra.payload import Payload, json_payload
-from pictura.providers.answers import close_unused, items, mapping, picture, said
+from pictura.providers.answers import (
+    close_unused,
+    items,
+    kept_url,
+    mapping,
+    picture,
+    question,
+    said,
+    task_id,
+    whole,
+    word,
+)
 from pictura.providers.base import (
     Ask,
     AskPicture,
@@ -142,7 +154,7 @@ _OURS: Mapping[str, str] = {
 _REFUSALS = frozenset({"content_policy_violation"})
 #: fal's own status for a task that was taken back; all above it are failures.
 _CANCELLED = 499
-_WAITING = frozenset({"IN_QUEUE", "IN_PROGRESS"})
+_OVER = "COMPLETED"
 #: The queue under both of its names, and fal itself (fal_client 1.0.3). Nobody else is told our key.
 _HOSTS = frozenset({"queue.fal.run", "queue.falrun.com", "fal.run", "falrun.com"})
 #: Namespaces of apps whose ids have a third part before their path.
@@ -287,8 +299,7 @@ class Fal(CancellingProvider):
         answer = await _send("POST", f"/{quote(ask.native)}{edit}", via, json_payload(_fields(ask)))
         try:
             document = self._document(answer, via)
-            id = document.get("request_id")
-            if isinstance(id, str) and id:
+            if id := task_id(document.get("request_id")):
                 answer.close()
                 return _pending(id, document, ask.native, via)
         except BaseException:
@@ -299,8 +310,9 @@ class Fal(CancellingProvider):
     async def check(self, task: Pending, via: Channel) -> Done | Pending:
         answer = await _send("GET", task.state["status"], via)
         answer.close()
-        status = self._document(answer, via, {})
-        if status.get("status") in _WAITING:
+        with question(answer):
+            status = self._document(answer, via, {})
+        if word(status.get("status")) != _OVER:
             return task
         return self._done(await _send("GET", task.state["response"], via), via, status)
 
@@ -323,7 +335,8 @@ class Fal(CancellingProvider):
         try:
             if answer.status != 200:
                 raise self._error(answer, via, status)
-            document = mapping(answer.json())
+            with question(answer) if status is not None else nullcontext():
+                document = mapping(answer.json())
             pictures, flagged = _pictures(document, answer)
             if not pictures:
                 raise self._no_picture(flagged, status, answer, via)
@@ -470,16 +483,7 @@ def _pending(id: str, document: Mapping[str, object], native: str, via: Channel)
 
 
 def _kept(url: object, via: Channel) -> str:
-    """A URL to be asked later: below the channel's own address without that, which may change, or at fal as it is.
-
-    "" for one that leads elsewhere: it would be told our key.
-    """
-    text = url if isinstance(url, str) else ""
-    base = via.base_url.rstrip("/")
-    if text.startswith(f"{base}/"):
-        return text.removeprefix(base)
-    parts = urlsplit(text)
-    return text if parts.scheme == "https" and parts.hostname in _HOSTS else ""
+    return kept_url(url, via, _HOSTS.__contains__)
 
 
 def _pictures(document: Mapping[str, object], answer: Answer) -> tuple[list[Raw], bool]:
@@ -494,7 +498,7 @@ def _pictures(document: Mapping[str, object], answer: Answer) -> tuple[list[Raw]
             flagged = True
         elif raw := picture([mapping(entry).get("url")], answer.pictures):
             pictures.append(raw)
-            raw.seed = seed if type(seed) is int else None
+            raw.seed = whole(seed)
     return pictures, flagged
 
 
@@ -502,4 +506,4 @@ def _param(details: Sequence[Mapping[str, object]]) -> str | None:
     """The field that the first complaint is about: `loc` is like ["body", "image_size", "width"]."""
     loc = details[0].get("loc") if details else None
     field = loc[1] if isinstance(loc, list) and len(loc) > 1 else None
-    return _OURS.get(field, field) if isinstance(field, str) else None
+    return _OURS.get(word(field), word(field)) or None

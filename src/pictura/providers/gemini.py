@@ -43,7 +43,7 @@ from pictura.core.request import Turn
 from pictura.core.size import Shapes
 from pictura.infra.http import Answer
 from pictura.infra.payload import json_payload
-from pictura.providers.answers import close_unused, items, mapping, picture, said
+from pictura.providers.answers import close_unused, items, mapping, picture, said, word
 from pictura.providers.base import Ask, Channel, Done, Provider, Raw, error_from, retry_after, unreadable
 
 _SDK = Source("google-genai 3.4.0; @ai-sdk/google 3.0.141; litellm 1.109.1", "2026-11-20", "official SDK")
@@ -385,7 +385,7 @@ def _no_picture(
     document: Mapping[str, object], candidate: Mapping[str, object], texts: Sequence[str], via: Channel
 ) -> PicturaError:
     feedback = mapping(document.get("promptFeedback"))
-    blocked, ended = str(feedback.get("blockReason") or ""), str(candidate.get("finishReason") or "")
+    blocked, ended = word(feedback.get("blockReason")), word(candidate.get("finishReason"))
     reason = blocked or ended
     words = candidate.get("finishMessage") or " ".join(texts)
     message = said(words or f"Google refused to draw this: {reason}", via)
@@ -420,7 +420,8 @@ def _imagined(prediction: Mapping[str, object], answer: Answer) -> Raw | None:
     return raw
 
 
-_Tokens = Annotated[int, msgspec.Meta(ge=0, le=1_000_000_000)]
+_MOST_TOKENS = 1_000_000_000
+_Tokens = Annotated[int, msgspec.Meta(ge=0, le=_MOST_TOKENS)]
 
 
 class _Kind(msgspec.Struct, frozen=True, rename="camel"):
@@ -454,13 +455,14 @@ def _usage(value: object) -> Usage | None:
     drawn = _of_pictures(counted.candidates_tokens_details)
     if not counted.candidates_tokens_details:
         drawn = counted.candidates_token_count
-    return Usage(
+    usage = Usage(
         text_in=max(0, counted.prompt_token_count - shown) + counted.tool_use_prompt_token_count,
         image_in=shown,
         cached_in=counted.cached_content_token_count,
         text_out=max(0, counted.candidates_token_count - drawn) + counted.thoughts_token_count,
         image_out=drawn,
     )
+    return usage if max(usage.total_in, usage.total_out) <= _MOST_TOKENS else None
 
 
 def _of_pictures(details: Iterable[_Kind]) -> int:
@@ -477,7 +479,7 @@ def _error(answer: Answer, via: Channel) -> PicturaError:
         return unreadable(answer)
     if not error:
         return unreadable(answer)
-    message, status = said(error.get("message"), via), str(error.get("status") or "")
+    message, status = said(error.get("message"), via), word(error.get("status"))
     details = items(error.get("details"))
     reason = _detail(details, "reason")
     code, wait = reason or status, _rest(details, answer)
@@ -507,4 +509,4 @@ def _rest(details: Iterable[Mapping[str, object]], answer: Answer) -> int | None
 def _violated(details: Iterable[Mapping[str, object]]) -> str | None:
     """The field that a BadRequest complains of."""
     violations = [violation for detail in details for violation in items(detail.get("fieldViolations"))]
-    return _detail(violations, "field") or None
+    return word(_detail(violations, "field")) or None

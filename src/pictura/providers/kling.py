@@ -25,6 +25,7 @@ import time
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import ClassVar
+from urllib.parse import quote
 
 import msgspec
 from msgspec.structs import replace
@@ -49,7 +50,7 @@ from pictura.core.price import PerPicture, PriceList, Row
 from pictura.core.size import Shapes
 from pictura.infra.http import Answer
 from pictura.infra.payload import Payload, json_payload
-from pictura.providers.answers import items, mapping, picture, said
+from pictura.providers.answers import items, mapping, picture, said, task_id
 from pictura.providers.base import Ask, Channel, Done, Pending, TaskProvider, error_from, retry_after, unreadable
 
 _PAGE = Source("Kling's pages on image generation, omni images and the capability map", "2026-10-04", "official page")
@@ -188,20 +189,20 @@ class Kling(TaskProvider):
             data = await self._call(via, "POST", path, body)
         except (BadRequest, Lost, Malformed):
             # Turned away, perhaps because its id is known, or without an answer: it may be at work already.
-            found = await self._found(via, f"{path}/{ask.client_id}") if ask.client_id else {}
+            found = await self._found(via, f"{path}/{quote(ask.client_id, safe='')}") if ask.client_id else {}
             if not found:
                 raise
             data = found
-        id = data.get("task_id")
+        id = task_id(data.get("task_id"))
         if not id:
             raise Malformed(f"{self.name} answered without a task id")
         # Asked for a watermark, it gives each picture twice.
         field = "watermark_url" if ask.params.get("watermark") is True else "url"
-        return Pending(upstream_id=str(id), poll_after_s=POLL_S, state={"path": path, "field": field})
+        return Pending(upstream_id=id, poll_after_s=POLL_S, state={"path": path, "field": field})
 
     async def check(self, task: Pending, via: Channel) -> Done | Pending:
         try:
-            data = await self._call(via, "GET", f"{task.state['path']}/{task.upstream_id}")
+            data = await self._call(via, "GET", f"{task.state['path']}/{quote(task.upstream_id, safe='')}")
         except (CallerError, Failed, Malformed) as error:
             # The question failed. That the task did, only its own status says.
             raise Lost(error.message) from error

@@ -8,7 +8,6 @@ wants a key unless somebody put one before it: `secrets` of the channel may hold
 from __future__ import annotations
 
 import asyncio
-import binascii
 import math
 from collections.abc import Iterator, Mapping
 from typing import Literal
@@ -155,7 +154,7 @@ def decoded(text: str, via: Channel) -> Raw:
     spool = open_spool(via)
     try:
         spool.write(b64decode(text, validate=True))
-    except binascii.Error:
+    except ValueError:  # characters of other scripts among them
         return Raw(spool=spool, flaw="it is not base64")
     return Raw(spool=spool)
 

@@ -139,8 +139,10 @@ class MixRoute(NewApiWire, ImagesApi):
     def opened(self, document: Mapping[str, object]) -> Mapping[str, object]:
         if "code" not in document:
             return document
-        inside = mapping(document.get("data"))
-        return inside or {"error": {"message": document.get("msg"), "code": document.get("code")}, **document}
+        inside, code = mapping(document.get("data")), document["code"]
+        # A success without a picture is no failure: it may have been billed.
+        error = {} if code == _WELL else {"error": {"message": document.get("msg"), "code": code}}
+        return inside or {**error, **document}
 
     def verdict(
         self, document: Mapping[str, object], status: int, via: Channel, retry_after_s: int | None = None
@@ -149,6 +151,9 @@ class MixRoute(NewApiWire, ImagesApi):
         code = mapping(document.get("error")).get("code")
         true = code if status < 300 and isinstance(code, int) and 400 <= code < 600 else status
         return super().verdict(document, true, via, retry_after_s)
+
+
+_WELL = 200
 
 
 def _flat(ask: Ask, fields: Mapping[str, object]) -> Mapping[str, object]:

@@ -17,6 +17,7 @@ Behind it stands Tencent VOD (inferred: the words are VOD's own), so the cards f
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import ClassVar
 from urllib.parse import quote
 
@@ -28,7 +29,7 @@ from pictura.core.picture import Inline, data_url
 from pictura.core.size import TIER_EDGE, OwnSize, Shapes, Size, distance
 from pictura.infra.http import Answer
 from pictura.infra.payload import Payload, json_payload
-from pictura.providers.answers import mapping, said
+from pictura.providers.answers import mapping, question, said, task_id
 from pictura.providers.base import Ask, AskPicture, Channel, Done, Pending, TaskProvider
 from pictura.providers.new_api import NewApiWire
 
@@ -114,7 +115,9 @@ class OmniRouters(NewApiWire, TaskProvider):
     async def check(self, task: Pending, via: Channel) -> Done | Pending:
         place = f"{_PATH}/{quote(task.upstream_id, safe='')}"
         request = via.request("GET", place, headers=self.headers(via), picture_keys=frozenset({"b64_json"}))
-        return self._outcome(await via.http.send(replace(request, data_urls=True)), via, task)
+        answer = await via.http.send(replace(request, data_urls=True))
+        with question(answer) if answer.status >= 300 else nullcontext():
+            return self._outcome(answer, via, task)
 
     def place(self, ask: Ask, via: Channel) -> str:
         return f"{_PATH}?async=true"
@@ -191,8 +194,8 @@ def _read(answer: Answer, task: Pending | None) -> Mapping[str, object]:
 
 
 def _begun(document: Mapping[str, object]) -> Pending | None:
-    id = document.get("task_id") or document.get("id")
-    return Pending(upstream_id=id, poll_after_s=POLL_S) if isinstance(id, str) and id else None
+    id = task_id(document.get("task_id")) or task_id(document.get("id"))
+    return Pending(upstream_id=id, poll_after_s=POLL_S) if id else None
 
 
 def in_words(pixels: Size) -> Size:

@@ -35,7 +35,7 @@ from pictura.infra.extract import find
 from pictura.infra.http import Answer, Request
 from pictura.infra.payload import Part, Payload, json_payload, multipart_payload
 from pictura.infra.sse import Event
-from pictura.providers.answers import close_unused, items, mapping, picture, said
+from pictura.providers.answers import close_unused, code_of, items, mapping, picture, said, whole, word
 from pictura.providers.base import (
     Ask,
     AskPicture,
@@ -343,8 +343,7 @@ class ImagesWire(Provider):
         if _OPERATORS_AFFAIR.intersection(codes):
             return Rejected(message, upstream_status=status, upstream_code=code, config=True)
         if status in (400, 422):
-            param = error.get("param")
-            return BadRequest(message, param=param if isinstance(param, str) and param else None)
+            return BadRequest(message, param=word(error.get("param")) or None)
         if status < 300 or status >= 500:
             return Failed(
                 message,
@@ -357,7 +356,7 @@ class ImagesWire(Provider):
 
     def codes(self, error: Mapping[str, object]) -> list[str]:
         """The words for an error's kind, the most telling first."""
-        return [str(error[key]) for key in ("code", "type") if error.get(key)]
+        return [code for key in ("code", "type") if (code := code_of(error.get(key)))]
 
     def refunds(self, document: Mapping[str, object]) -> bool:
         """Is it certain that what failed with these words is not billed?"""
@@ -400,13 +399,14 @@ class StreamingImagesApi(ImagesApi, StreamingProvider):
         except BaseException:
             event.close()
             raise
-        if cut is not None and kind.endswith(".partial_image"):
-            index = document.get("partial_image_index")
-            return Preview(index if isinstance(index, int) else 0, cut.spool)
-        if cut is not None and kind.endswith(".completed"):
-            return self.told(document, [Raw(spool=cut.spool, flaw=cut.flaw)], {})
-        event.close()
-        return None
+        if cut is None or not kind.endswith((".partial_image", ".completed")):
+            event.close()
+            return None
+        raw = Raw(spool=cut.spool, flaw=cut.flaw)
+        close_unused(event.pictures, [raw])
+        if kind.endswith(".completed"):
+            return self.told(document, [raw], {})
+        return Preview(whole(document.get("partial_image_index")) or 0, cut.spool)
 
 
 class OpenAI(StreamingImagesApi):
@@ -581,9 +581,9 @@ def _json(value: object) -> str:
 def _raw(item: Mapping[str, object], answer: Answer) -> Raw | None:
     raw = picture((item.get("b64_json"), item.get("url")), answer.pictures)
     if raw is not None:
-        revised, seed = item.get("revised_prompt"), item.get("seed")
+        revised = item.get("revised_prompt")
         raw.revised_prompt = revised if isinstance(revised, str) else ""
-        raw.seed = seed if isinstance(seed, int) else None
+        raw.seed = whole(item.get("seed"))
     return raw
 
 

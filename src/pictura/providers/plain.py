@@ -13,7 +13,7 @@ from pictura.core.errors import Malformed, PicturaError, Refused
 from pictura.core.picture import Inline, data_url
 from pictura.infra.http import Answer
 from pictura.infra.payload import json_payload
-from pictura.providers.answers import close_unused, items, mapping, picture, said
+from pictura.providers.answers import close_unused, items, mapping, picture, said, whole
 from pictura.providers.base import Ask, AskPicture, Channel, Done, Provider, Raw, error_from, retry_after, unreadable
 
 REFUSED = "content_refused"
@@ -91,7 +91,6 @@ def _inline(image: AskPicture) -> Inline:
 def _raw(entry: object, answer: Answer) -> Raw | None:
     facts = mapping(entry)
     raw = picture([facts.get("b64_json")], answer.pictures)
-    seed = facts.get("seed")
-    if raw is not None and isinstance(seed, int):
-        raw.seed = seed
+    if raw is not None:
+        raw.seed = whole(facts.get("seed"))
     return raw

@@ -24,6 +24,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import ClassVar, Literal
 from urllib.parse import quote
 
@@ -41,7 +42,7 @@ from pictura.core.size import FreePixels, OwnSize, Shapes, nearest
 from pictura.infra.http import Answer
 from pictura.infra.payload import Part, Payload, json_payload, multipart_payload
 from pictura.infra.vips import vips
-from pictura.providers.answers import close_unused, items, mapping, picture, said
+from pictura.providers.answers import close_unused, items, mapping, picture, question, said, task_id, whole, word
 from pictura.providers.base import (
     Ask,
     AskPicture,
@@ -228,7 +229,9 @@ class Replicate(CancellingProvider):
         return self._outcome(await _send(via, "POST", path, json_payload({**body, "input": given})), via)
 
     async def check(self, task: Pending, via: Channel) -> Done | Pending:
-        return self._outcome(await _send(via, "GET", _prediction(task)), via)
+        answer = await _send(via, "GET", _prediction(task))
+        outcome = self._outcome(answer, via, polled=True)
+        return task if isinstance(outcome, Pending) else outcome
 
     async def cancel(self, task: Pending, via: Channel) -> None:
         answer = await _send(via, "POST", f"{_prediction(task)}/cancel")
@@ -270,11 +273,11 @@ class Replicate(CancellingProvider):
             raise Malformed("the provider took a picture, but did not say where it keeps it")
         return url
 
-    def _outcome(self, answer: Answer, via: Channel) -> Done | Pending:
+    def _outcome(self, answer: Answer, via: Channel, *, polled: bool = False) -> Done | Pending:
         try:
-            if answer.status >= 300:
-                raise self._error(answer, via)
-            outcome = self._read(mapping(answer.json()), answer, via)
+            with question(answer) if polled else nullcontext():
+                prediction = self._told(answer, via)
+            outcome = self._read(prediction, answer, via)
         except BaseException:
             answer.close()
             raise
@@ -282,14 +285,20 @@ class Replicate(CancellingProvider):
         close_unused(answer.pictures, outcome.pictures if isinstance(outcome, Done) else ())
         return outcome
 
-    def _read(self, prediction: Mapping[str, object], answer: Answer, via: Channel) -> Done | Pending:
-        id, status = prediction.get("id"), str(prediction.get("status"))
-        if not isinstance(id, str) or not id:
+    def _told(self, answer: Answer, via: Channel) -> Mapping[str, object]:
+        if answer.status >= 300:
+            raise self._error(answer, via)
+        prediction = mapping(answer.json())
+        if not task_id(prediction.get("id")):
             raise Malformed("the provider answered without a prediction", upstream_status=answer.status)
+        return prediction
+
+    def _read(self, prediction: Mapping[str, object], answer: Answer, via: Channel) -> Done | Pending:
+        status = str(prediction.get("status"))
         if status in _ENDED_BADLY:
             raise self._verdict(prediction, status, via)
         if status != "succeeded":
-            return Pending(upstream_id=id, poll_after_s=1.0)
+            return Pending(upstream_id=task_id(prediction["id"]), poll_after_s=1.0)
         pictures = [raw for value in _values(prediction.get("output")) if (raw := picture((value,), answer.pictures))]
         if not pictures:
             raise Malformed("the provider's prediction succeeded without a picture", upstream_status=answer.status)
@@ -472,13 +481,12 @@ def _values(output: object) -> list[object]:
 
 def _seeded(pictures: list[Raw], given: Mapping[str, object]) -> tuple[Raw, ...]:
     """A seed is told of the first picture alone: the others' follow from it in each model's own way."""
-    seed = given.get("seed")
-    pictures[0].seed = seed if isinstance(seed, int) and not isinstance(seed, bool) else None
+    pictures[0].seed = whole(given.get("seed"))
     return tuple(pictures)
 
 
 def _param(problem: Mapping[str, object]) -> str | None:
     """The first field that is wrong, as the model calls it."""
     for wrong in items(problem.get("invalid_fields")):
-        return str(wrong.get("field", "")).removeprefix("input.") or None
+        return word(wrong.get("field")).removeprefix("input.") or None
     return None

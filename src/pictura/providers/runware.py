@@ -29,6 +29,7 @@ import asyncio
 import hashlib
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import ClassVar
 
 import msgspec
@@ -43,7 +44,7 @@ from pictura.core.price import PerMegapixel, PerPicture
 from pictura.core.size import FreePixels, ListedPixels, OwnSize
 from pictura.infra.http import Answer
 from pictura.infra.payload import json_payload
-from pictura.providers.answers import items, mapping, picture, said
+from pictura.providers.answers import items, mapping, picture, question, said, whole, word
 from pictura.providers.base import (
     Ask,
     Channel,
@@ -224,7 +225,8 @@ class Runware(TaskProvider):
 
     async def check(self, task: Pending, via: Channel) -> Done | Pending:
         answer = await _send(via, {"taskType": "getResponse", "taskUUID": task.upstream_id})
-        return self._outcome(answer, task, via, began=True)
+        with question(answer) if answer.status >= 300 else nullcontext():
+            return self._outcome(answer, task, via, began=True)
 
     def _outcome(self, answer: Answer, task: Pending, via: Channel, *, began: bool) -> Done | Pending:
         try:
@@ -234,7 +236,7 @@ class Runware(TaskProvider):
 
     def _read(self, answer: Answer, task: Pending, via: Channel, *, began: bool) -> Done | Pending:
         """`began`: the task was accepted before, so that an error which names it is its end."""
-        document = _document(answer)
+        document = _document(answer, began)
         entries = _of(task, document.get("data"))
         errors = _of(task, document.get("errors"))
         if began and answer.status in _TOLD and errors and not entries:
@@ -278,8 +280,8 @@ class Runware(TaskProvider):
         if code in _OPERATORS_AFFAIR:
             return Rejected(message, upstream_status=status, upstream_code=code, config=True)
         if status in (400, 422):
-            param = error.get("parameter")
-            return BadRequest(message, param=_PARAMS.get(param, param) if isinstance(param, str) else None)
+            param = word(error.get("parameter"))
+            return BadRequest(message, param=_PARAMS.get(param, param) or None)
         if status < 300:
             return Failed(message, upstream_status=status, upstream_code=code)
         return error_from(status, message, code, retry_after(answer))
@@ -400,7 +402,7 @@ def _fields(ask: Ask, mask: msgspec.Raw | None) -> dict[str, object]:
         fields |= {"width": ask.size.width, "height": ask.size.height}
     if ask.output_format:
         fields["outputFormat"] = _FORMATS[ask.output_format]
-        if ask.output_compression is not None:
+        if ask.output_compression is not None and ask.output_format != "png":
             fields["outputQuality"] = min(max(ask.output_compression, _LEAST_QUALITY), _MOST_QUALITY)
     return fields | _options(ask) | _pictures(ask, mask)
 
@@ -424,12 +426,12 @@ def _pictures(ask: Ask, mask: msgspec.Raw | None) -> dict[str, object]:
     return {"inputs": {"referenceImages": pictures}} if guided else {"seedImage": pictures[0]}
 
 
-def _document(answer: Answer) -> Mapping[str, object]:
-    """Empty where an error is in nobody's words."""
+def _document(answer: Answer, began: bool) -> Mapping[str, object]:
+    """Empty where an error is in nobody's words, and where that is all that is told of a task which goes on."""
     try:
         return mapping(answer.json())
     except Malformed:
-        if answer.status < 300:
+        if answer.status < 300 and not began:
             raise
         return {}
 
@@ -440,14 +442,16 @@ def _of(task: Pending, entries: object) -> list[Mapping[str, object]]:
 
 
 def _raw(entry: Mapping[str, object]) -> Raw | None:
-    raw, seed = picture((entry.get("imageURL"),), ()), entry.get("seed")
-    if raw is not None and isinstance(seed, int):
-        raw.seed = seed
+    raw = picture((entry.get("imageURL"),), ())
+    if raw is not None:
+        raw.seed = whole(entry.get("seed"))
     return raw
 
 
 def _cost(results: Sequence[Mapping[str, object]]) -> int | None:
     """Micro-USD of all of them; None where one has no price tag, or one that cannot be."""
     costs = [entry.get("cost") for entry in results]
-    told = [cost for cost in costs if isinstance(cost, int | float) and 0 < cost < _DEAREST_USD]
-    return sum(usd(str(cost)) for cost in told) if len(told) == len(costs) else None
+    numbers = [cost for cost in costs if isinstance(cost, int | float) and not isinstance(cost, bool)]
+    told = [cost for cost in numbers if 0 < cost < _DEAREST_USD]
+    total = sum(usd(str(cost)) for cost in told)
+    return total if len(told) == len(costs) and total <= usd(_DEAREST_USD) else None

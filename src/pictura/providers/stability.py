@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from typing import ClassVar
 from urllib.parse import quote
 
@@ -34,7 +35,7 @@ from pictura.core.size import OwnSize, Shapes
 from pictura.infra.http import Answer
 from pictura.infra.payload import Part, Payload, multipart_payload
 from pictura.infra.vips import vips
-from pictura.providers.answers import mapping, said
+from pictura.providers.answers import mapping, question, said, task_id, word
 from pictura.providers.base import (
     Ask,
     AskPicture,
@@ -319,10 +320,11 @@ class Stability(TaskProvider):
     async def check(self, task: Pending, via: Channel) -> Done | Pending:
         path = f"/v2beta/results/{quote(task.upstream_id, safe='')}"
         answer = await via.send("GET", path, headers=_headers(via))
-        if answer.status == 202:
+        if answer.status == 202 or (answer.status == 200 and answer.spool is None):
             answer.close()
             return task
-        return self._outcome(answer, via, polled=True)
+        with question(answer) if answer.status != 200 else nullcontext():
+            return self._outcome(answer, via, polled=True)
 
     def _outcome(self, answer: Answer, via: Channel, *, polled: bool = False) -> Done | Pending:
         try:
@@ -396,8 +398,8 @@ def _headers(via: Channel) -> Mapping[str, str]:
 
 
 def _task(answer: Answer) -> Pending:
-    id = mapping(answer.json()).get("id")
-    if not isinstance(id, str) or not id:
+    id = task_id(mapping(answer.json()).get("id"))
+    if not id:
         raise Malformed("the provider answered with neither a picture nor a task", upstream_status=answer.status)
     return Pending(upstream_id=id, poll_after_s=POLL_S)
 
@@ -406,7 +408,7 @@ def _param(errors: list[str]) -> str | None:
     """The field that the first complaint is about: `some-field: is required` is the form the vendor documents."""
     field, colon, _ = errors[0].partition(":") if errors else ("", "", "")
     ours = {theirs: name for name, theirs in _NAMES.items()}
-    return ours.get(field, field) if colon and field.isidentifier() else None
+    return ours.get(field, field) if colon and word(field) and field.isidentifier() else None
 
 
 # -- what is sent --

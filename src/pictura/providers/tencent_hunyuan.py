@@ -26,7 +26,7 @@ from pictura.core.errors import Malformed
 from pictura.core.model import Choice, Descriptor, Flag, Inputs, ModelCard, Prompt, Source, Span, Words
 from pictura.core.picture import Inline
 from pictura.core.size import ListedPixels, OwnSize, Size
-from pictura.providers.answers import picture
+from pictura.providers.answers import picture, task_id
 from pictura.providers.base import Ask, Channel, Done, Pending, Raw, TaskProvider
 from pictura.providers.tc3 import ENV, Service
 
@@ -106,8 +106,8 @@ class TencentHunyuan(TaskProvider):
         response = await _HUNYUAN.call(ask.native, _parameters(ask), via)
         if ask.native not in _QUERIES:
             return Done(pictures=_pictures([response.get("ResultImage")], []))
-        job = response.get("JobId")
-        if not isinstance(job, str) or not job:
+        job = task_id(response.get("JobId"))
+        if not job:
             raise Malformed("the provider answered without a job id")
         return Pending(upstream_id=job, poll_after_s=2.0, state={"query": _QUERIES[ask.native]})
 

@@ -33,7 +33,7 @@ from pictura.core.price import PriceList, Row, Usage
 from pictura.core.size import FreePixels, OwnSize
 from pictura.infra.http import Answer
 from pictura.infra.payload import json_payload
-from pictura.providers.answers import items, mapping, picture, said
+from pictura.providers.answers import code_of, items, mapping, picture, said, word
 from pictura.providers.base import Ask, AskPicture, Channel, Done, Provider, Raw, error_from, retry_after, unreadable
 
 _PAGE = Source("Tencent Cloud documents 1823/135745 and 1823/136578", "2026-11-20", "official page")
@@ -133,9 +133,9 @@ class TencentTokenHub(Provider):
 
     def _verdict(self, error: Mapping[str, object], answer: Answer, via: Channel) -> PicturaError:
         """By the vendor's code and type first, and by the status else; never by its message."""
-        kind, code, message = str(error.get("type")), str(error.get("code") or ""), said(error.get("message"), via)
+        kind, code, message = word(error.get("type")), code_of(error.get("code")), said(error.get("message"), via)
         if answer.status == 451 or kind == "content_filter_error" or code in _REFUSALS:
-            return Refused(message, reason=code or kind, by=self.name)
+            return Refused(message, reason=code or kind or "451", by=self.name)
         if code in _OPERATORS_AFFAIR:
             return Rejected(message, upstream_status=answer.status, upstream_code=code, config=True)
         status = answer.status if answer.status >= 400 else _STATUSES.get(kind, 500)
@@ -216,4 +216,4 @@ def _raw(place: Mapping[str, object]) -> Raw | None:
 
 def _usage(document: Mapping[str, object]) -> Usage | None:
     tokens = mapping(document.get("tokenhub_usage")).get("total_tokens")
-    return Usage(image_out=tokens) if isinstance(tokens, int) and 0 < tokens < 10**9 else None
+    return Usage(image_out=tokens) if type(tokens) is int and 0 < tokens < 10**9 else None

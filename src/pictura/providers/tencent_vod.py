@@ -32,7 +32,7 @@ from pictura.core.errors import Malformed, PicturaError, Rejected
 from pictura.core.model import Anything, Choice, Descriptor, Flag, Inputs, Mask, ModelCard, Prompt, Source, Span, Words
 from pictura.core.picture import Inline
 from pictura.core.size import FreePixels, OwnSize, Shapes, Size, fit
-from pictura.providers.answers import items, mapping, picture
+from pictura.providers.answers import items, mapping, picture, task_id
 from pictura.providers.base import Ask, AskPicture, CancellingProvider, Channel, Done, Pending
 from pictura.providers.tc3 import ENV, Duplicate, Service
 
@@ -285,7 +285,7 @@ class TencentVod(CancellingProvider):
         quality = _quality(ask)
         task = {**_account(via), **_parameters(ask, quality)}
         try:
-            begun = str((await _VOD.call("CreateAigcImageTask", task, via)).get("TaskId") or "")
+            begun = task_id((await _VOD.call("CreateAigcImageTask", task, via)).get("TaskId"))
         except Duplicate as known:
             begun = await self._begun(ask.client_id, via, known)
         if not begun:
@@ -320,8 +320,8 @@ class TencentVod(CancellingProvider):
             listed = await _VOD.ask("DescribeTasks", newest, via)
         except PicturaError as error:
             raise known from error
-        found = (str(task.get("TaskId")) for task in items(listed.get("TaskSet")) if task.get("SessionId") == client_id)
-        begun = next(found, "")
+        tasks = (task for task in items(listed.get("TaskSet")) if task.get("SessionId") == client_id)
+        begun = next((task_id(task.get("TaskId")) for task in tasks), "")
         if not begun:
             raise known
         return begun

@@ -30,7 +30,7 @@ from pictura.core.price import PerMegapixel, PerPicture
 from pictura.core.size import FreePixels
 from pictura.infra.http import Answer
 from pictura.infra.payload import json_payload
-from pictura.providers.answers import close_unused, items, mapping, picture, said
+from pictura.providers.answers import close_unused, code_of, items, mapping, picture, said, word
 from pictura.providers.base import Ask, Channel, Done, Provider, error_from, retry_after, unreadable
 
 _DOCS = Source("together 2.36.0; docs.together.ai", "2026-11-20", "official SDK; ranges of FLUX.1 are memory")
@@ -154,15 +154,15 @@ class Together(Provider):
         if not error:
             return unreadable(answer)
         message, status = said(error.get("message"), via), answer.status
-        codes = [str(error[key]) for key in ("code", "type") if error.get(key)]
+        codes = [code for key in ("code", "type") if (code := code_of(error.get(key)))]
         code = codes[0] if codes else ""
         if refusal := _REFUSALS.intersection(codes):
             return Refused(message, reason=min(refusal), by=self.name)
         if _OPERATORS_AFFAIR.intersection(codes):
             return Rejected(message, upstream_status=status, upstream_code=code, config=True)
         if status in (400, 422):
-            param = error.get("param")
-            return BadRequest(message, param=_PARAMS.get(param, param) if isinstance(param, str) else None)
+            param = word(error.get("param"))
+            return BadRequest(message, param=_PARAMS.get(param, param) or None)
         if status == _OVERLOADED:
             return Throttled(message, upstream_status=status, upstream_code=code, retry_after_s=retry_after(answer))
         return error_from(status, message, code, retry_after(answer))

@@ -32,7 +32,7 @@ from pictura.core.price import PerPicture, PriceList, Row, Usage
 from pictura.core.size import FreePixels, OwnSize
 from pictura.infra.http import Answer
 from pictura.infra.payload import json_payload
-from pictura.providers.answers import close_unused, items, mapping, picture, said
+from pictura.providers.answers import close_unused, code_of, items, mapping, picture, said, word
 from pictura.providers.base import (
     Ask,
     AskPicture,
@@ -347,7 +347,7 @@ class Volcengine(Provider):
         self, error: Mapping[str, object], status: int, via: Channel, retry_after_s: int | None = None
     ) -> PicturaError:
         """The error of the tree, by the code's first word (`InvalidEndpoint.ClosedEndpoint`), else by the status."""
-        message, code = said(error.get("message"), via), str(error.get("code") or "")
+        message, code = said(error.get("message"), via), code_of(error.get("code"))
         family = code.partition(".")[0]
         if family in _REFUSALS:
             return Refused(message, reason=code, by=self.name)
@@ -356,8 +356,7 @@ class Volcengine(Provider):
         if family in _UNBILLED:
             return Failed(message, upstream_status=status, upstream_code=code, unbilled=True)
         if status in (400, 422):
-            param = error.get("param")
-            return BadRequest(message, param=param if isinstance(param, str) and param else None)
+            return BadRequest(message, param=word(error.get("param")) or None)
         if status < 300:
             return Failed(message, upstream_status=status, upstream_code=code)
         return error_from(status, message, code, retry_after_s)
