@@ -297,6 +297,7 @@ async def test_a_lost_call_is_repeated_once_where_that_is_wanted(data: Path, ded
         assert provider.calls[0].ask.client_id == provider.calls[1].ask.client_id
         assert states(engine, outcome) == ["failed", "done"]
         assert engine.purse() == (-40_000, 0)
+        assert [call.ask.repeated for call in provider.calls] == [False, True][: len(provider.calls)]
 
 
 @pytest.mark.parametrize(

@@ -211,6 +211,20 @@ async def test_broken_and_dead_files_are_handed_over(box: Channel, ask: Make) ->
     assert await files(await drawn(ask(V3, prompt="a fox [fault:expired]"), box)) == [b""]
 
 
+async def test_a_repeat_looks_before_it_asks_again(serve: Serve, ask: Make) -> None:
+    """Nobody says that Kling refuses an id that it knows, and a second task would be paid."""
+    seen: list[str] = []
+
+    async def knows(request: web.Request) -> web.Response:
+        seen.append(request.method)
+        return web.json_response({"code": 0, "data": {"task_id": "870", "task_status": "submitted"}})
+
+    channel = await serve(knows)
+    channel.secrets = {"access_key": "a", "secret_key": "b"}
+    task = await Kling().start(ask(V3, client_id="job-0", repeated=True), channel)
+    assert (task.upstream_id, seen) == ("870", ["GET"])
+
+
 async def test_a_repeat_finds_the_first(box: Channel, ask: Make) -> None:
     first = await Kling().start(ask(V3, client_id="job-0"), box)
     again = await Kling().start(ask(V3, client_id="job-0"), box)

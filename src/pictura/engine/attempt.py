@@ -28,6 +28,8 @@ from pictura.store.channels import ChannelRecord
 
 #: A poll that fails to get through is repeated: the task goes on without us.
 PASSING = (NotSent, Lost, Rejected)
+#: However long a vendor wants to be left alone: its picture is paid, and may be gone by then.
+LONGEST_REST_S = 60.0
 #: A simulated vendor does not mind being asked often, and nobody likes to wait for one.
 SANDBOX_POLL_S = 0.1
 #: How it learns which of several equal calls it gets: each is to be another picture.
@@ -156,7 +158,8 @@ async def _checked(provider: TaskProvider, task: Pending, via: Channel) -> Done 
         if error.config:
             # No longer a no before work began: the task was accepted, and asking another channel would pay twice.
             raise Lost(error.message, upstream_status=error.upstream_status, config=True) from error
-        return msgspec.structs.replace(task, poll_after_s=max(task.poll_after_s, float(error.retry_after_s or 2)))
+        rest_s = min(float(error.retry_after_s or 2), LONGEST_REST_S)
+        return msgspec.structs.replace(task, poll_after_s=max(task.poll_after_s, rest_s))
     except PicturaError:
         raise
     except Exception as error:

@@ -303,6 +303,7 @@ class Run:
             output_compression=request.output_compression if self._plan.asked_format else None,
             partial_images=request.partial_images if request.stream else 0,
             client_id=attempt.client_id,
+            repeated=attempt.client_id != client_id(self.job.id, attempt.number),
         )
 
     def _linked(self) -> tuple[AskPicture, ...]:

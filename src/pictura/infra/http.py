@@ -108,7 +108,7 @@ class Answer(msgspec.Struct, kw_only=True, eq=False):
         """Raises Malformed where the body is not JSON."""
         try:
             return msgspec.json.decode(self.body)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, RecursionError):
             message = f"{URL(self.url).host} answered {self.status} with something that is not JSON."
             raise Malformed(message, upstream_status=self.status) from None
 

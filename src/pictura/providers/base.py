@@ -61,8 +61,9 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
 
     `native` the vendor's name of the model; `n` at most the card's `max_n`; `size` as `core.size.fit` left it (pixels,
     or aspect and tier, or AUTO); `turns` the conversation where prompt and images alone do not say it, for vendors that
-    take one; `params` canonical options and listed vendor options; `output_format` "" leaves the
-    vendor its default; `client_id` unique to this attempt, for vendors that refuse duplicates.
+    take conversations; `params` canonical options and listed vendor options; `output_format` "" leaves the vendor its
+    default; `client_id` unique to this attempt, for vendors that refuse duplicates; `repeated`: an earlier call under
+    it was lost, and may be at work.
     """
 
     card: ModelCard
@@ -79,6 +80,7 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     output_compression: int | None = None
     partial_images: int = 0
     client_id: str = ""
+    repeated: bool = False
 
 
 class Raw(msgspec.Struct, kw_only=True):

@@ -490,7 +490,8 @@ def _error(answer: Answer, via: Channel) -> PicturaError:
     if answer.status >= 500:
         # "If your request fails with a 400 or 500 error, you won't be charged" (Google's billing page, 2026-09,
         # documented); a router between us and Google, which knows no status words, does not promise that.
-        unbilled = bool(status)
+        # 503 is its word for a model that is overloaded and did not begin; a 504 may have drawn.
+        unbilled = bool(status) and answer.status in (500, 503)
         return Failed(message, upstream_status=answer.status, upstream_code=code, retry_after_s=wait, unbilled=unbilled)
     return error_from(answer.status, message, code, wait)
 

@@ -122,7 +122,7 @@ class Kling(TaskProvider):
     #: Kling's newer kind of key, which signs nothing; where a channel has one, the pair is not used.
     optional_env: ClassVar = {"api_key": "KLING_API_KEY"}
     sandbox_path = "/kling"
-    # An external_task_id "must be unique"; that a second one is refused nobody says, so the first is looked for.
+    # An external_task_id "must be unique"; that a second one is refused nobody says, so a repeat looks for the first.
     dedupes = True
     MODELS = (
         _OMNI,
@@ -184,15 +184,15 @@ class Kling(TaskProvider):
 
     async def start(self, ask: Ask, via: Channel) -> Pending:
         path = _path(ask)
-        body = json_payload(_body(ask, path))
+        own = f"{path}/{quote(ask.client_id, safe='')}"
+        data = await self._found(via, own) if ask.repeated else {}
         try:
-            data = await self._call(via, "POST", path, body)
+            data = data or await self._call(via, "POST", path, json_payload(_body(ask, path)))
         except (BadRequest, Lost, Malformed):
             # Turned away, perhaps because its id is known, or without an answer: it may be at work already.
-            found = await self._found(via, f"{path}/{quote(ask.client_id, safe='')}") if ask.client_id else {}
-            if not found:
+            data = await self._found(via, own) if ask.client_id else {}
+            if not data:
                 raise
-            data = found
         id = task_id(data.get("task_id"))
         if not id:
             raise Malformed(f"{self.name} answered without a task id")

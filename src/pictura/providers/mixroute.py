@@ -128,6 +128,10 @@ class MixRoute(NewApiWire, ImagesApi):
         ),
     )
 
+    def refunds(self, document: Mapping[str, object]) -> bool:
+        """Others of its family do; that this one does is written nowhere."""
+        return False
+
     def place(self, ask: Ask, via: Channel) -> str:
         return "/images/generations"
 
