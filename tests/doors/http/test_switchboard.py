@@ -138,3 +138,22 @@ async def test_infrastructure_answers_on_any_host(door: Door) -> None:
         answer = await door.send("GET", "/health", headers={"Host": host})
         assert (answer.status, answer.body) == (200, b'{"status":"ok"}')
         assert answer.headers["x-request-id"].startswith("req_")
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize(
+    ("method", "path", "key", "dialect"),
+    [
+        ("GET", "/v1/models", "x-goog-api-key", b'"displayName"'),
+        ("GET", "/v1/models", "Authorization", b'"object":"list"'),
+        ("POST", "/v1/images/generations", "x-goog-api-key", b'"b64_json"'),
+    ],
+)
+async def test_a_header_names_a_dialect_that_knows_the_path(
+    method: str, path: str, key: str, dialect: bytes, door: Door
+) -> None:
+    value = TEST if key == "x-goog-api-key" else f"Bearer {TEST}"
+    body = b'{"model": "test/test", "prompt": "a fox"}' if method == "POST" else None
+    answer = await door.send(method, path, body, headers={key: value, "Content-Type": "application/json"})
+    assert answer.status == 200
+    assert dialect in answer.body

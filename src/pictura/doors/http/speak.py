@@ -81,7 +81,7 @@ class Speaker:
         return self._board.find(visit.method, visit.path, visit.host, lambda: self._dialect_of_key(visit))
 
     def _dialect_of_key(self, visit: Visit) -> str:
-        named = self._board.by_header(visit.headers)
+        named = self._board.by_header(visit.headers, visit.method, visit.path)
         try:
             return named or self._house.guard.identify(visit.key, visit.address).dialect
         except PicturaError:

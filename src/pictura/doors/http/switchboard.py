@@ -75,9 +75,10 @@ class Switchboard:
         """Does this path belong to one dialect, whatever else is said?"""
         return self._own.find(method, path) is not None
 
-    def by_header(self, headers: Mapping[str, str]) -> str:
-        """The dialect whose clients alone send such a header; "" for none."""
-        return next((name for header, name in self._headers.items() if header in headers), "")
+    def by_header(self, headers: Mapping[str, str], method: str, path: str) -> str:
+        """The dialect whose clients alone send such a header, where it knows the path; "" for none."""
+        named = (name for header, name in self._headers.items() if header in headers)
+        return next((name for name in named if self._tables[name].find(method, path)), "")
 
     @property
     def hosts(self) -> list[str]:
