@@ -104,6 +104,11 @@ def test_a_model_that_only_draws() -> None:
     }
 
 
+def test_a_model_that_draws_vectors() -> None:
+    told = parameters(card(prompt=Prompt("none"), outputs=("svg",)))
+    assert told == {"n": Span(1, 10), "output_format": Choice(("svg",), "svg")}
+
+
 def test_a_model_that_takes_pictures_and_options() -> None:
     full = card(
         modes=("edit",),

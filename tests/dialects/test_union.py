@@ -481,6 +481,15 @@ def test_user() -> None:
     assert decode({"user_id": "u"}).user == "u"
 
 
+@pytest.mark.parametrize(
+    ("said", "format", "named"),
+    [({}, "webp", False), ({"output_format": "auto"}, "webp", False), ({"output_format": "image/WebP"}, "webp", True)],
+)
+def test_a_format_that_is_named(said: Mapping[str, object], format: str, named: bool) -> None:
+    request = decode(said, habits=Habits(output_format="webp"))
+    assert (request.output_format, request.format_named) == (format, named)
+
+
 def test_a_delivery_that_is_named() -> None:
     request = decode({"response_format": "b64_ephemeral"})
     assert (request.delivery, request.delivery_named) == ("b64_ephemeral", True)

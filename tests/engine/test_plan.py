@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from pictura.core.errors import BadRequest, Forbidden, NotFound, NotSent, RetiredModel, Throttled, UnknownModel
-from pictura.core.model import Anything, Choice, Inputs, ModelCard, Words
+from pictura.core.model import Anything, Choice, Flag, Inputs, ModelCard, Prompt, Span, Words
 from pictura.core.price import PerPicture, PriceList, Row
 from pictura.core.request import ImageRequest, InputPicture
 from pictura.core.size import FreePixels, Shapes, Size
@@ -37,6 +37,13 @@ WOLF = msgspec.structs.replace(
     },
     fan_out=False,
 )
+QUILL = ModelCard(
+    id="quill",
+    prompt=Prompt("none"),
+    outputs=("svg",),
+    params={"detail": Span(1, 4, whole=False), "smooth": Flag()},
+    source=SOURCE,
+)
 DEAD = ModelCard(id="dodo", status="retired", ends="2025-01-01", source=SOURCE)
 
 
@@ -44,7 +51,7 @@ UNPRICED = msgspec.structs.replace(CARD, id="lynx", native="", aliases=(), price
 
 
 class Zoo(Scripted):
-    MODELS = (CARD, WOLF, DEAD, UNPRICED)
+    MODELS = (CARD, WOLF, QUILL, DEAD, UNPRICED)
 
     def generic(self, model: str) -> ModelCard | None:
         return ModelCard(id=model, sizes=FreePixels(), source=SOURCE) if model.startswith("my-") else None
@@ -468,6 +475,40 @@ async def test_a_format_nobody_makes_is_refused(engine: Engine, wanted: str, mes
     with pytest.raises(BadRequest, match=message) as caught:
         plan(engine, ask(output_format=wanted))
     assert caught.value.param == "output_format"
+
+
+@pytest.mark.parametrize("wanted", ["webp", "png", "jpeg"])
+async def test_of_vectors_a_dialects_usual_format_says_nothing(engine: Engine, wanted: str) -> None:
+    planned = plan(engine, ask(model="quill", prompt="", output_format=wanted))
+    assert (planned.request.output_format, planned.asked_format, planned.adjusted) == ("", "", ())
+    with pytest.raises(BadRequest, match=rf"output_format '{wanted}' is not had from quill; allowed: svg$"):
+        plan(engine, ask(model="quill", prompt="", output_format=wanted, format_named=True))
+
+
+async def test_vectors_that_were_asked_for(engine: Engine) -> None:
+    planned = plan(engine, ask(model="quill", prompt="", output_format="svg", format_named=True))
+    assert (planned.request.output_format, planned.asked_format) == ("svg", "svg")
+
+
+@pytest.mark.parametrize("model", ["quill", "wolf"])
+async def test_a_blank_prompt_is_none(engine: Engine, model: str) -> None:
+    assert plan(engine, ask(model=model, prompt=" \n")).request.prompt == ""
+
+
+@pytest.mark.parametrize(
+    ("value", "meant"),
+    [("2", 2), ("1.5", 1.5), (" 2 ", 2), (2, 2), ("true", True), ("False", False)],
+)
+async def test_a_form_says_vendors_options_in_words(engine: Engine, value: object, meant: object) -> None:
+    name = "smooth" if isinstance(meant, bool) else "detail"
+    params = plan(engine, ask(model="quill", prompt="", extra={name: value})).request.params
+    assert params == {name: meant} and type(params[name]) is type(meant)
+
+
+@pytest.mark.parametrize("value", ["", "much", "1e1", "٢", "1" * 19])
+async def test_a_word_that_is_no_number_is_refused(engine: Engine, value: str) -> None:
+    with pytest.raises(BadRequest, match=r"detail .* is not allowed; allowed: a number from 1 to 4"):
+        plan(engine, ask(model="quill", prompt="", extra={"detail": value}))
 
 
 # -- again --

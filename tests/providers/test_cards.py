@@ -144,6 +144,9 @@ NAMES = {
     "fal-seedream-3.0": "fal-ai/bytedance/seedream/v3/text-to-image",
     "fal-ideogram-3": "fal-ai/ideogram/v3",
     "fal-recraft-3": "fal-ai/recraft/v3/text-to-image",
+    "fal-recraft-vectorize": "fal-ai/recraft/vectorize",
+    "fal-bria-remove-background": "fal-ai/bria/background/remove",
+    "fal-esrgan": "fal-ai/esrgan",
     "local-a1111": "",
     "local-comfyui": "",
     "local-vllm-omni": "",
@@ -157,6 +160,9 @@ NAMES = {
     "replicate-flux-fill-pro": "black-forest-labs/flux-fill-pro",
     "replicate-seedream-4.5": "bytedance/seedream-4.5",
     "replicate-nano-banana-pro": "google/nano-banana-pro",
+    "replicate-recraft-vectorize": "recraft-ai/recraft-vectorize",
+    "replicate-recraft-remove-background": "recraft-ai/recraft-remove-background",
+    "replicate-real-esrgan": "nightmareai/real-esrgan",
     "together-flux-schnell": "black-forest-labs/FLUX.1-schnell",
     "together-flux-1.1-pro": "black-forest-labs/FLUX.1.1-pro",
     "together-flux-kontext-pro": "black-forest-labs/FLUX.1-kontext-pro",
@@ -170,6 +176,9 @@ NAMES = {
     "runware-flux-2-pro": "bfl:5@1",
     "runware-flux-fill-pro": "bfl:1@2",
     "runware-seedream-4.5": "bytedance:seedream@4.5",
+    "runware-recraft-vectorize": "recraft:1@1",
+    "runware-birefnet": "runware:112@1",
+    "runware-swinir": "runware:503@1",
     "imagerouter-juggernaut-pro": "run-diffusion/Juggernaut-Pro-Flux",
     "imagerouter-hidream-i1": "HiDream-ai/HiDream-I1-Full",
     "imagerouter-flux-2-klein-free": "black-forest-labs/FLUX-2-klein-4b:free",
@@ -354,6 +363,8 @@ fal-nano-banana         -        16:9       0.039
 fal-seedream-3.0        -        1024x1024  0.03
 fal-ideogram-3          -        1024x1024  0.06
 fal-recraft-3           -        1024x1024  0.04
+fal-recraft-vectorize   -        auto       0.01
+fal-bria-remove-background -     auto       0.018
 replicate-flux-schnell  -        1024x1024  0.003
 replicate-flux-dev      -        1024x1024  0.025
 replicate-flux-1.1-pro  -        1344x768   0.04
@@ -363,6 +374,8 @@ replicate-flux-fill-pro -        auto       0.05
 replicate-seedream-4.5  -        4K         0.04
 replicate-nano-banana-pro -      2K         0.15
 replicate-nano-banana-pro -      4K         0.30
+replicate-recraft-vectorize -    auto       0.01
+replicate-recraft-remove-background - auto  0.01
 together-flux-schnell   -        1024x1024  0.0027
 together-flux-1.1-pro   -        1024x1024  0.04
 together-flux-kontext-pro -      1024x1024  0.04
@@ -374,6 +387,7 @@ runware-flux-kontext-pro -       1024x1024  0.04
 runware-flux-2-pro      -        1024x1024  0.03
 runware-flux-fill-pro   -        auto       0.05
 runware-seedream-4.5    -        2048x2048  0.04
+runware-recraft-vectorize -      auto       0.01
 imagerouter-juggernaut-pro low   1024x1024  0.0025
 imagerouter-juggernaut-pro high  1024x1024  0.0095
 imagerouter-hidream-i1  medium   1024x1024  0.009
@@ -396,7 +410,8 @@ UNPRICED = {
     *("omnirouters-seedream-4.5", "omnirouters-hunyuan-panorama-2.0"),
     *("mixroute-gemini-2.5-flash-image", "mixroute-seedream-4.5", "mixroute-gpt-image-1-mini"),
     *("mixroute-qwen-image-plus", "new-api-gpt-image-1-all", "litellm-default"),
-    *("runware-flux-dev", "runware-flux-schnell"),
+    *("runware-flux-dev", "runware-flux-schnell", "runware-birefnet", "runware-swinir"),
+    *("fal-esrgan", "replicate-real-esrgan"),
     *("wan2.6-t2i", "wan2.6-image", "seededit-3.0"),
     *("hunyuan-panorama-2.0", "vod-og-image2", "vod-og-image2.5-sunburst", "vod-og-image2.5-flare"),
     *("vod-gg-3.1", "vod-gg-3.1-lite", "vod-gg-3.0", "vod-gg-2.5", "vod-vidu-q2", "vod-qwen-0925", "vod-mingmou-1.0"),

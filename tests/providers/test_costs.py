@@ -119,6 +119,8 @@ fal-seedream-3.0        4 - 1024x1024  =          0  0.03   0
 fal-ideogram-3          8 - 1024x1024  =          0  0.06   0
 fal-recraft-3           1 - 1024x1024  =          0  0.04   0
 fal-hunyuan-world       1 - auto       1920x960   1  0.15   0
+fal-recraft-vectorize   1 - auto       1024x1024  1  0.01   0
+fal-bria-remove-background  1 - auto   1024x1024  1  0.018  0
 
 kling-v3-omni   9 - 1K   1024x1024  0  0.028   0
 kling-v3-omni   9 - 2K   2048x2048  2  0.028   0
@@ -253,13 +255,14 @@ UNCONFIRMED = {
     *("runware-flux-fill-pro", "runware-seedream-4.5", "together-flux-1.1-pro", "together-flux-kontext-pro"),
     *("together-flux-kontext-max", "together-flux-2-pro", "together-flux-2-dev", "azure-flux-1.1-pro"),
     *("azure-flux-kontext-pro", "imagerouter-hidream-i1", "imagerouter-juggernaut-pro", "imagerouter-midjourney"),
+    *("replicate-recraft-vectorize", "replicate-recraft-remove-background", "runware-recraft-vectorize"),
     "openrouter-seedream-4.5",
 }
 
 #: What some models cannot do without.
 NEEDED: dict[str, dict[str, object]] = {"stable-image-outpaint": {"left": 512}}
 MASKED = {"flux-pro-1.0-fill", "stable-image-inpaint", "stable-image-erase"}
-WORDLESS = {"stable-image-erase"}
+WORDLESS = {"stable-image-erase", "fal-recraft-vectorize", "fal-bria-remove-background"}
 
 
 class Sold(msgspec.Struct, frozen=True):

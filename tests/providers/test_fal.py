@@ -10,8 +10,19 @@ import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.typedefs import Handler
+from msgspec.structs import replace
 
-from pictura.core.errors import BadRequest, Failed, Lost, Malformed, PicturaError, Refused, Rejected, Throttled
+from pictura.core.errors import (
+    BadRequest,
+    Failed,
+    Lost,
+    Malformed,
+    PicturaError,
+    Refused,
+    Rejected,
+    Throttled,
+    Unsupported,
+)
 from pictura.core.media import Media, flaw, sniff
 from pictura.core.model import Choice, Flag, ModelCard, Span
 from pictura.core.size import AUTO, Size, fit, parse
@@ -24,6 +35,7 @@ KEY = "sk-test-0123456789"
 CARDS = {card.id: card for card in Fal.MODELS}
 SCHNELL, BANANA, GPT = CARDS["fal-flux-schnell"], CARDS["fal-nano-banana-2"], CARDS["fal-gpt-image-2"]
 WORLD, ULTRA = CARDS["fal-hunyuan-world"], CARDS["fal-flux-pro-1.1-ultra"]
+ESRGAN, VECTORIZE = CARDS["fal-esrgan"], CARDS["fal-recraft-vectorize"]
 REQUEST = "fal-ai/flux/requests/r-1"
 STATE = {"status": f"/{REQUEST}/status", "response": f"/{REQUEST}", "cancel": f"/{REQUEST}/cancel"}
 TASK = Pending(upstream_id="r-1", poll_after_s=POLL_S, state=STATE)
@@ -375,19 +387,23 @@ def queue(sandbox: Callable[[str], Channel]) -> Channel:
 
 @pytest.mark.parametrize("card", Fal.MODELS, ids=lambda card: card.id)
 async def test_every_model_draws(card: ModelCard, queue: Channel, ask: Make, picture: MakePicture) -> None:
-    images = (picture(),) if card.inputs.required else ()
-    said = ask(card, images=images, size=fit(AUTO, card.sizes), output_format=card.outputs[0])
+    images = (picture(300, 300),) if card.inputs.required else ()
+    said = ask(card, images=images, size=fit(AUTO, card.sizes), output_format=card.outputs[0], prompt=told(card))
     (media,) = await fetched(await finish(said, queue))
     assert media.format == card.outputs[0]
+
+
+def told(card: ModelCard, prompt: str = "a fox") -> str:
+    return prompt if card.prompt.need != "none" else ""
 
 
 @pytest.mark.parametrize("card", [card for card in Fal.MODELS if "edit" in card.modes], ids=lambda card: card.id)
 async def test_every_model_that_edits_takes_all_its_pictures(
     card: ModelCard, queue: Channel, ask: Make, picture: MakePicture
 ) -> None:
-    images = tuple(picture() for _ in range(card.inputs.count))
-    mask = picture() if card.mask else None
-    assert await fetched(await finish(ask(card, images=images, mask=mask), queue))
+    images = tuple(picture(300, 300) for _ in range(card.inputs.count))
+    mask = picture(300, 300) if card.mask else None
+    assert await fetched(await finish(ask(card, images=images, mask=mask, prompt=told(card)), queue))
 
 
 def extremes(card: ModelCard, end: Literal["low", "high"]) -> dict[str, object]:
@@ -408,12 +424,43 @@ def extremes(card: ModelCard, end: Literal["low", "high"]) -> dict[str, object]:
 async def test_the_vendor_takes_what_a_card_allows(
     card: ModelCard, end: Literal["low", "high"], queue: Channel, ask: Make, picture: MakePicture
 ) -> None:
-    """The vendor draws nothing: it refuses the prompt, once it has found all else valid."""
-    images = (picture(),) if card.inputs.required else ()
-    format = card.outputs[0 if end == "low" else -1]
-    said = ask(card, images=images, params=extremes(card, end), n=card.max_n, output_format=format, prompt="[refuse]")
+    """The vendor draws nothing: it refuses the prompt, where one is taken, once it has found all else valid."""
+    images = (picture(300, 300),) if card.inputs.required else ()
+    format, prompt = card.outputs[0 if end == "low" else -1], told(card, "[refuse]")
+    said = ask(card, images=images, params=extremes(card, end), n=card.max_n, output_format=format, prompt=prompt)
+    if not prompt:
+        assert await fetched(await finish(said, queue))
+        return
     found = await fault(finish(said, queue))
     assert isinstance(found, Refused), found.message
+
+
+@pytest.mark.parametrize(("params", "side"), [({"upscale_factor": 3}, 192), ({"upscale_factor": 1.5}, 96), ({}, 128)])
+async def test_an_upscaler_enlarges(
+    params: Mapping[str, object], side: int, queue: Channel, ask: Make, picture: MakePicture
+) -> None:
+    said = ask(ESRGAN, images=(picture(),), params={**params, "face": True}, prompt="", output_format="jpeg")
+    assert await fetched(await finish(said, queue)) == [Media("image/jpeg", side, side)]
+
+
+async def test_what_the_house_could_not_deliver_is_not_asked_for(
+    queue: Channel, ask: Make, picture: MakePicture
+) -> None:
+    image = replace(picture(), width=4000, height=3000)
+    found = await fault(finish(ask(ESRGAN, images=(image,), params={"upscale_factor": 8}, prompt=""), queue))
+    assert isinstance(found, Unsupported)
+    assert (found.param, found.allowed) == ("upscale_factor", ("at most 2.88",))
+
+
+async def test_a_vectoriser_is_told_of_its_picture_alone(serve: Serve, ask: Make, picture: MakePicture) -> None:
+    image = picture()
+    path, _, body = await sent(serve, ask(VECTORIZE, images=(image,), prompt="", output_format="svg"))
+    assert (path, body) == ("/v1/fal-ai/recraft/vectorize", {"image_url": url(image)})
+
+
+async def test_a_picture_too_small_for_a_vectoriser(queue: Channel, ask: Make, picture: MakePicture) -> None:
+    found = await fault(finish(ask(VECTORIZE, images=(picture(256, 300),), prompt=""), queue))
+    assert isinstance(found, BadRequest) and found.param == "image"
 
 
 @pytest.mark.parametrize(

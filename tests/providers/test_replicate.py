@@ -12,7 +12,17 @@ from aiohttp.typedefs import Handler
 from msgspec.structs import replace
 from PIL import Image
 
-from pictura.core.errors import BadRequest, Failed, Lost, Malformed, PicturaError, Refused, Rejected, Throttled
+from pictura.core.errors import (
+    BadRequest,
+    Failed,
+    Lost,
+    Malformed,
+    PicturaError,
+    Refused,
+    Rejected,
+    Throttled,
+    Unsupported,
+)
 from pictura.core.media import flaw, sniff
 from pictura.core.model import ModelCard
 from pictura.core.size import AUTO, Size, fit, parse
@@ -25,6 +35,7 @@ CARDS = {card.id.removeprefix("replicate-"): card for card in Replicate.MODELS}
 SCHNELL, DEV, PRO, KONTEXT, FLEX = (
     CARDS[name] for name in ("flux-schnell", "flux-dev", "flux-1.1-pro", "flux-kontext-max", "flux-2-flex")
 )
+ESRGAN, VECTORIZE = CARDS["real-esrgan"], CARDS["recraft-vectorize"]
 FILL, SEEDREAM, BANANA = CARDS["flux-fill-pro"], CARDS["seedream-4.5"], CARDS["nano-banana-pro"]
 GENERIC = Replicate().generic("acme/painter")
 PIXEL = "data:image/png;base64,iVBORw0KGgo="
@@ -298,8 +309,10 @@ async def test_errors(
 
 @pytest.mark.parametrize("card", Replicate.MODELS, ids=CARDS)
 async def test_every_card_draws(sandbox: Connect, ask: Make, picture: MakePicture, card: ModelCard) -> None:
-    images = (picture(96, 64),) if card.inputs.required else ()
-    done = await drawn(ask(card, images=images, size=fit(AUTO, card.sizes)), sandbox("/replicate/v1"))
+    images = (picture(300, 260),) if card.inputs.required else ()
+    prompt = "a fox" if card.prompt.need != "none" else ""
+    said = ask(card, images=images, size=fit(AUTO, card.sizes), prompt=prompt)
+    done = await drawn(said, sandbox("/replicate/v1"))
     (found,) = await pixels(done)
     assert found[0] == card.outputs[0]
 
@@ -334,6 +347,49 @@ async def test_edits_with_all_options(
     (found,) = await pixels(await drawn(said, sandbox("/replicate/v1")))
     assert found[0] == card.outputs[-1]
     assert not open_spools()
+
+
+@pytest.mark.parametrize(("params", "expected"), [({"upscale_factor": 2.5}, (160, 120)), ({}, (256, 192))])
+async def test_an_upscaler_enlarges(
+    sandbox: Connect, ask: Make, picture: MakePicture, params: Mapping[str, object], expected: tuple[int, int]
+) -> None:
+    said = ask(ESRGAN, images=(picture(64, 48),), params={**params, "face_enhance": True}, prompt="")
+    assert await pixels(await drawn(said, sandbox("/replicate/v1"))) == [("png", *expected)]
+
+
+@pytest.mark.parametrize(
+    ("card", "size", "message"),
+    [(ESRGAN, (1536, 1536), "Resize input image"), (VECTORIZE, (255, 300), "from 256 to 4096 pixels")],
+    ids=lambda value: str(getattr(value, "id", "")),
+)
+async def test_pictures_that_a_model_cannot_work_over(
+    sandbox: Connect, ask: Make, picture: MakePicture, card: ModelCard, size: tuple[int, int], message: str
+) -> None:
+    error = await fault(ask(card, images=(picture(*size),), prompt=""), sandbox("/replicate/v1"))
+    assert isinstance(error, Failed) and message in error.message
+
+
+async def test_what_the_house_could_not_deliver_is_not_asked_for(
+    sandbox: Connect, ask: Make, picture: MakePicture
+) -> None:
+    image = replace(picture(), width=1448, height=1448)
+    error = await fault(ask(ESRGAN, images=(image,), params={"upscale_factor": 10}), sandbox("/replicate/v1"))
+    assert isinstance(error, Unsupported)
+    assert (error.param, error.allowed) == ("upscale_factor", ("at most 6.9",))
+
+
+@pytest.mark.parametrize("card", [VECTORIZE, ESRGAN], ids=lambda card: str(card.id))
+async def test_only_models_kept_ready_go_by_their_name(
+    serve: Serve, ask: Make, picture: MakePicture, card: ModelCard
+) -> None:
+    noted: list[tuple[str, object]] = []
+    await Replicate().start(ask(card, images=(picture(),), prompt=""), await serve(notes(noted)))
+    ((path, body),) = noted
+    assert isinstance(body, dict) and list(body["input"]) == ["image"]
+    if card is VECTORIZE:
+        assert (path, "version" in body) == ("/v1/models/recraft-ai/recraft-vectorize/predictions", False)
+    else:
+        assert (path, body["version"]) == ("/v1/predictions", ESRGAN.native.partition(":")[2])
 
 
 async def test_several_with_a_seed_are_the_same_again(sandbox: Connect, ask: Make) -> None:

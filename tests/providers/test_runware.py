@@ -3,6 +3,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
+import json
+import re
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
@@ -25,6 +27,8 @@ DEV, SCHNELL, KONTEXT, FLUX_2, FILL, SEEDREAM = (
     CARDS[name]
     for name in ("flux-dev", "flux-schnell", "flux-kontext-pro", "flux-2-pro", "flux-fill-pro", "seedream-4.5")
 )
+VECTORIZE, BIREFNET, SWINIR = CARDS["recraft-vectorize"], CARDS["birefnet"], CARDS["swinir"]
+PIXEL = "data:image/png;base64,iVBORw0KGgo="
 GENERIC = Runware().generic("civitai:36520@76907")
 SANDBOX = "/runware/v1"
 GUIDED = ["inputs", "referenceImages"]
@@ -272,10 +276,90 @@ async def test_errors_of_a_call(
 async def test_every_card_draws(sandbox: Connect, ask: Make, picture: MakePicture, card: ModelCard) -> None:
     told = {name: getattr(option, "default", None) for name, option in card.params.items()}
     params = {name: default for name, default in told.items() if default is not None}
-    images, mask = ((picture(96, 64),), picture(96, 64)) if card.inputs.required else ((), None)
-    said = ask(card, images=images, mask=mask, size=fit(AUTO, card.sizes), params=params, client_id=card.id)
+    images = (picture(96, 64),) if card.inputs.required else ()
+    mask = picture(96, 64) if card.inputs.required and card.mask else None
+    prompt = "a fox" if card.prompt.need != "none" else ""
+    said = ask(
+        card, images=images, mask=mask, size=fit(AUTO, card.sizes), params=params, client_id=card.id, prompt=prompt
+    )
     (found,) = await pixels(await drawn(said, sandbox(SANDBOX)))
-    assert found[0] == "jpeg"
+    assert found[0] == card.outputs[0]
+
+
+@pytest.mark.parametrize(
+    ("card", "params", "told"),
+    [
+        (VECTORIZE, {}, {"taskType": "vectorize", "outputFormat": "SVG", "inputs": {"image": PIXEL}}),
+        (BIREFNET, {}, {"taskType": "imageBackgroundRemoval", "outputFormat": "PNG", "inputImage": PIXEL}),
+        (SWINIR, {}, {"taskType": "imageUpscale", "upscaleFactor": 2, "inputImage": PIXEL}),
+        (SWINIR, {"upscale_factor": 4}, {"taskType": "imageUpscale", "upscaleFactor": 4, "inputImage": PIXEL}),
+    ],
+    ids=lambda value: str(getattr(value, "id", "")),
+)
+async def test_tasks_that_want_no_prompt(
+    serve: Serve,
+    ask: Make,
+    picture: MakePicture,
+    card: ModelCard,
+    params: Mapping[str, object],
+    told: Mapping[str, object],
+) -> None:
+    noted: list[dict[str, object]] = []
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        noted.extend(json.loads(re.sub(r'"data:[^"]+"', f'"{PIXEL}"', await request.text())))
+        return web.json_response({"data": [{"taskUUID": noted[0]["taskUUID"]}]})
+
+    await Runware().start(ask(card, images=(picture(),), params=params, prompt=""), await serve(handler))
+    (sent,) = noted
+    del sent["taskUUID"]
+    assert sent == {
+        **told,
+        "model": card.native,
+        "outputType": "URL",
+        "includeCost": True,
+        "deliveryMethod": "async",
+    }
+
+
+@pytest.mark.parametrize(("format", "quality"), [("svg", None), ("png", None), ("jpeg", 70)])
+async def test_a_quality_is_told_of_formats_that_have_one(
+    serve: Serve, ask: Make, picture: MakePicture, format: str, quality: int | None
+) -> None:
+    noted: list[dict[str, object]] = []
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        noted.extend(await request.json())
+        return web.json_response({"data": [{"taskUUID": noted[0]["taskUUID"]}]})
+
+    card = VECTORIZE if format == "svg" else SWINIR
+    said = ask(card, images=(picture(),), prompt="", output_format=format, output_compression=70)
+    await Runware().start(said, await serve(handler))
+    assert noted[0].get("outputQuality") == quality
+
+
+@pytest.mark.parametrize(
+    ("size", "factor", "expected", "cost"),
+    [((64, 48), 2, (128, 96), 4_500), ((2000, 1000), 4, (4096, 2048), 4_500)],
+)
+async def test_an_upscaler_enlarges(
+    sandbox: Connect,
+    ask: Make,
+    picture: MakePicture,
+    size: tuple[int, int],
+    factor: int,
+    expected: tuple[int, int],
+    cost: int,
+) -> None:
+    said = ask(SWINIR, images=(picture(*size),), params={"upscale_factor": factor}, prompt="", output_format="webp")
+    done = await drawn(said, sandbox(SANDBOX))
+    assert await pixels(done) == [("webp", *expected)]
+    assert (done.cost, done.pictures[0].seed) == (cost, None)
+
+
+async def test_a_factor_between_is_the_vendors_to_refuse(sandbox: Connect, ask: Make, picture: MakePicture) -> None:
+    error = await fault(ask(SWINIR, images=(picture(),), params={"upscale_factor": 3}, prompt=""), sandbox(SANDBOX))
+    assert isinstance(error, BadRequest) and error.param == "upscale_factor"
 
 
 @pytest.mark.parametrize("card", [DEV, KONTEXT, FLUX_2, FILL, SEEDREAM], ids=lambda card: str(card.id))

@@ -4,12 +4,14 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from xml.etree import ElementTree
 
 import msgspec
 import pytest
 from PIL import Image, ImageChops, ImageStat
 
 from pictura.core.errors import BadRequest
+from pictura.core.media import Media, sniff
 from pictura.sandbox.draw import Scene, draw
 
 CHINESE = "雪山脚下的小村庄，清晨的炊烟，水墨画风格"
@@ -142,6 +144,30 @@ def test_every_size_can_be_drawn(size: tuple[int, int], kind: str) -> None:
     }
     picture = drawn(width=size[0], height=size[1], prompt=CHINESE * 9, label="edit of 2 pictures + mask", **kinds[kind])
     assert picture.size == size
+
+
+@pytest.mark.parametrize(("width", "height"), [(400, 300), (33, 500)])
+def test_vectors_are_the_painting_alone(width: int, height: int) -> None:
+    data = draw(scene(format="svg", width=width, height=height))
+    assert sniff(lambda offset, size: data[offset:][:size], len(data)) == Media("image/svg+xml", width, height, True)
+    assert len(ElementTree.fromstring(data)) > 3
+    assert data != draw(scene(format="svg", width=width, height=height, seed=1))
+
+
+@pytest.mark.parametrize("kind", ["png", "jpeg", "webp"])
+def test_a_base_that_is_kept_is_shown_larger_and_as_it_is(kind: str) -> None:
+    base = Image.new("RGBA", (60, 40), "#ff0000")
+    base.paste((0, 0, 255, 0), (30, 0, 60, 40))
+    larger = drawn(format=kind, width=600, height=400, base=encoded(base), kept=True)
+    assert (larger.size, larger.mode) == ((600, 400), "RGB" if kind == "jpeg" else "RGBA")
+    assert distance(larger.crop((50, 300, 150, 390)), Image.new("RGB", (100, 90), "#ff0000")) < 2
+    assert larger.convert("RGBA").getchannel("A").getpixel((500, 200)) == (255 if kind == "jpeg" else 0)
+
+
+def test_a_base_that_is_kept_is_cut_out() -> None:
+    cut = drawn(width=600, height=400, base=flat("#ff0000"), kept=True, transparent=True)
+    assert (cut.getchannel("A").getpixel((0, 0)), cut.getpixel((300, 200))) == (0, (255, 0, 0, 255))
+    assert drawn(width=60, height=40, base=flat("#ff0000"), kept=True, transparent=True, format="jpeg").mode == "RGB"
 
 
 def test_sixteen_megapixels() -> None:

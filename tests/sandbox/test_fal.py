@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from xml.etree import ElementTree
 
 import fal_client
 import fal_client.client
@@ -161,6 +162,29 @@ async def test_a_panorama(sdk: AsyncClient, http: ClientSession, picture: MakePi
     assert drawn.image and await look(http, drawn.image) == Media("image/png", 1920, 960)
 
 
+async def test_tools_that_want_no_prompt(sdk: AsyncClient, http: ClientSession, picture: MakePicture) -> None:
+    url = data_url(picture(400, 300))
+    larger = output(await sdk.subscribe("fal-ai/esrgan", {"image_url": url, "scale": 1.5}, interval=0.02))
+    assert larger.image and await look(http, larger.image) == Media("image/png", 600, 450, alpha=True)
+    cut = output(await sdk.subscribe("fal-ai/bria/background/remove", {"image_url": url}, interval=0.02))
+    assert cut.image and await look(http, cut.image) == Media("image/png", 400, 300, alpha=True)
+    answer = await sdk.subscribe("fal-ai/recraft/vectorize", {"image_url": url}, interval=0.02)
+    file = msgspec.convert(answer, dict[str, dict[str, object]])["image"]
+    assert (file["content_type"], "width" in file) == ("image/svg+xml", False)
+    async with http.get(str(file["url"])) as served:
+        assert served.content_type == "image/svg+xml"
+        root = ElementTree.fromstring(await served.text())
+    assert (root.get("width"), root.get("height")) == ("400", "300")
+
+
+async def test_an_enlarged_picture_has_no_more_than_the_sandbox_draws(
+    sdk: AsyncClient, http: ClientSession, picture: MakePicture
+) -> None:
+    arguments = {"image_url": data_url(picture(2000, 1000)), "scale": 8, "output_format": "jpeg"}
+    drawn = output(await sdk.subscribe("fal-ai/esrgan", arguments, interval=0.02))
+    assert drawn.image and await look(http, drawn.image) == Media("image/jpeg", 5793, 2896)
+
+
 async def test_a_task_survives_a_new_sandbox(sdk: AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
     handle = await sdk.submit(SCHNELL, {**FOX, "seed": 5, "num_images": 2, "image_size": "square"})
     second = Sandbox(accepts=lambda key: key == KEY)
@@ -273,6 +297,36 @@ async def test_inputs_that_an_app_turns_down(
     app: str, arguments: Mapping[str, object], loc: list[str], kind: str, sdk: AsyncClient
 ) -> None:
     found = await detail(sdk, app, arguments)
+    assert (found["loc"], found["type"]) == (["body", *loc], kind)
+
+
+@pytest.mark.parametrize(
+    ("app", "arguments", "size", "loc", "kind"),
+    [
+        ("recraft/vectorize", {}, (0, 0), ["image_url"], "missing"),
+        ("recraft/vectorize", {"prompt": "a fox"}, (300, 300), ["prompt"], "extra_forbidden"),
+        ("recraft/vectorize", {"output_format": "svg"}, (300, 300), ["output_format"], "extra_forbidden"),
+        ("recraft/vectorize", {}, (256, 300), ["image_url"], "image_too_small"),
+        ("recraft/vectorize", {}, (300, 4096), ["image_url"], "image_too_large"),
+        ("esrgan", {"scale": 8.5}, (64, 64), ["scale"], "less_than_equal"),
+        ("esrgan", {"scale": "2"}, (64, 64), ["scale"], "type_error"),
+        ("esrgan", {"upscale_factor": 2}, (64, 64), ["upscale_factor"], "extra_forbidden"),
+        ("esrgan", {"model": "RealESRGAN"}, (64, 64), ["model"], "one_of"),
+        ("esrgan", {"output_format": "webp"}, (64, 64), ["output_format"], "one_of"),
+        ("bria/background/remove", {"scale": 2}, (64, 64), ["scale"], "extra_forbidden"),
+    ],
+)
+async def test_what_tools_turn_down(
+    app: str,
+    arguments: Mapping[str, object],
+    size: tuple[int, int],
+    loc: list[str],
+    kind: str,
+    sdk: AsyncClient,
+    picture: MakePicture,
+) -> None:
+    shown = {"image_url": data_url(picture(*size))} if size[0] else {}
+    found = await detail(sdk, f"fal-ai/{app}", {**arguments, **shown})
     assert (found["loc"], found["type"]) == (["body", *loc], kind)
 
 

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import io
 from collections.abc import Callable, Iterator, Mapping
+from xml.etree import ElementTree
 
 import msgspec
 import pytest
@@ -82,6 +83,39 @@ async def test_a_version_is_run_as_its_model(sdk: replicate.Client) -> None:
     assert (await asyncio.to_thread(fetched, sdk, url)).size == (512, 512)
 
 
+async def test_tools_that_want_no_prompt(sdk: replicate.Client, picture: MakePicture) -> None:
+    version = next(id for id, name in VERSIONS.items() if name == "nightmareai/real-esrgan")
+    image = data_url(picture(300, 260))
+
+    def draw() -> tuple[Image.Image, Image.Image, bytes]:
+        prediction = sdk.predictions.create(version=version, input={"image": image, "scale": 2})
+        prediction.wait()
+        larger = prediction.output
+        cut = sdk.run("recraft-ai/recraft-remove-background", input={"image": image})
+        vectors = sdk.run("recraft-ai/recraft-vectorize", input={"image": image})
+        return fetched(sdk, str(larger)), fetched(sdk, str(cut)), sdk._client.get(str(vectors)).content
+
+    larger, cut, vectors = await asyncio.to_thread(draw)
+    assert (larger.format, larger.size) == ("PNG", (600, 520))
+    assert (cut.format, cut.size, cut.getchannel("A").getpixel((0, 0))) == ("PNG", (300, 260), 0)
+    assert ElementTree.fromstring(vectors).get("width") == "300"
+
+
+async def test_a_picture_that_does_not_fit_fails_once_the_model_runs(
+    sdk: replicate.Client, picture: MakePicture
+) -> None:
+    version = next(id for id, name in VERSIONS.items() if name == "nightmareai/real-esrgan")
+
+    def fail() -> tuple[str, str]:
+        prediction = sdk.predictions.create(version=version, input={"image": data_url(picture(1536, 1536))})
+        prediction.wait()
+        return prediction.status, prediction.error or ""
+
+    status, error = await asyncio.to_thread(fail)
+    assert status == "failed"
+    assert "2359296 greater than the max size that fits in GPU memory on this hardware, 2096704" in error
+
+
 async def test_cancel(sdk: replicate.Client) -> None:
     def cancel() -> str:
         prediction = sdk.models.predictions.create(SCHNELL, {"prompt": "a fox [fault:long 60]"})
@@ -148,6 +182,8 @@ async def test_a_wrong_key(address: str) -> None:
         ("black-forest-labs/flux-2-flex", {"prompt": "a", "input_images": ["ftp://x"]}, "input.input_images"),
         ("bytedance/seedream-4.5", {"prompt": "a", "size": "1K"}, "input.size"),
         (FILL, {"prompt": "a"}, "input.image"),
+        ("recraft-ai/recraft-vectorize", {}, "input.image"),
+        ("recraft-ai/recraft-vectorize", {"image": "https://example.com/a.png", "prompt": "a"}, "input.prompt"),
         (KONTEXT, {"prompt": "a", "input_image": data_url(b"no picture")}, "input.input_image"),
         (KONTEXT, {"prompt": "a", "input_image": "https://example.com/a.png", "safety_tolerance": 3}, "input.safety_"),
     ],
@@ -170,6 +206,7 @@ async def test_other_things_that_are_refused(address: str, http: ClientSession) 
         ("POST", "/predictions", {"version": "0" * 64, "input": {"prompt": "a"}}, 422),
         ("POST", f"/models/{SCHNELL}/predictions", {"prompt": "a"}, 422),
         ("POST", f"/models/{SCHNELL}/predictions", {"input": {"prompt": "a"}, "wait": True}, 422),
+        ("POST", "/models/nightmareai/real-esrgan/predictions", {"input": {}}, 404),
         ("GET", "/predictions/unknown", None, 404),
         ("POST", "/predictions/unknown/cancel", None, 404),
         ("GET", "/models", None, 404),

@@ -5,12 +5,13 @@ import base64
 import io
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping
+from xml.etree import ElementTree
 
 import pytest
 from aiohttp import ClientSession
 from PIL import Image
-from runware import IImageInference, IInputs, ISafety, Runware
-from runware.types import IAsyncTaskResponse
+from runware import IImageBackgroundRemoval, IImageInference, IImageUpscale, IInputs, ISafety, Runware
+from runware.types import IAsyncTaskResponse, IVectorize
 from runware.utils import RunwareAPIError
 
 from pictura.sandbox.server import Sandbox
@@ -105,6 +106,33 @@ async def test_edits(sdk: Runware, http: ClientSession, picture: MakePicture) ->
     )
     assert (await fetched(http, filled.imageURL)).size == (96, 64)
     assert (await fetched(http, guided.imageURL)).size == (1248, 832)
+
+
+async def test_tools_that_want_no_prompt(sdk: Runware, http: ClientSession, picture: MakePicture) -> None:
+    url = data_url(picture(96, 64))
+    (larger,) = await sdk.imageUpscale(
+        IImageUpscale(model="runware:503@1", inputImage=url, upscaleFactor=4, outputFormat="PNG", includeCost=True)
+    )
+    (cut,) = await sdk.imageBackgroundRemoval(IImageBackgroundRemoval(model="runware:112@1", inputImage=url))
+    (vectors,) = await sdk.imageVectorize(IVectorize(model="recraft:1@1", inputs=IInputs(image=url)))
+    assert (larger.taskType, larger.seed, larger.cost) == ("imageUpscale", None, 0.0045)
+    assert (await fetched(http, larger.imageURL)).size == (384, 256)
+    removed = await fetched(http, cut.imageURL)
+    assert (removed.size, removed.getchannel("A").getpixel((0, 0))) == ((96, 64), 0)
+    async with http.get(vectors.imageURL) as served:
+        assert served.content_type == "image/svg+xml"
+        assert ElementTree.fromstring(await served.text()).get("width") == "96"
+
+
+async def test_an_upscale_that_answers_later(sdk: Runware, http: ClientSession, picture: MakePicture) -> None:
+    payload = IImageUpscale(
+        model="runware:503@1", inputs={"image": data_url(picture(96, 64))}, upscaleFactor=2, deliveryMethod="async"
+    )
+    accepted = await sdk.imageUpscale(payload)
+    assert isinstance(accepted, IAsyncTaskResponse) and accepted.taskType == "imageUpscale"
+    await asyncio.sleep(0.2)  # a first question that comes too early makes the SDK wait half a minute
+    (image,) = await sdk.getResponse(accepted.taskUUID, numberResults=1)
+    assert (await fetched(http, image.imageURL)).size == (192, 128)
 
 
 async def test_a_task_that_answers_later(sdk: Runware, http: ClientSession) -> None:
@@ -251,6 +279,44 @@ async def test_tasks_that_are_refused(
     status, told = await posted(http, address, inference(**fields))
     assert status == 400
     assert told["errors"][0]["code"] == code  # type: ignore[index]
+
+
+def tool(**fields: object) -> dict[str, object]:
+    image = {"inputImage": "https://example.com/a.png", "upscaleFactor": 2}
+    return {"taskType": "imageUpscale", "taskUUID": str(uuid.uuid4()), "model": "runware:503@1", **image, **fields}
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ({"model": "recraft:1@1"}, "invalidModel"),
+        ({"model": SCHNELL}, "invalidModel"),
+        ({"inputImage": None}, "missingInputImage"),
+        ({"inputImage": data_url(b"no picture")}, "invalidInputImage"),
+        ({"upscaleFactor": None}, "missingUpscaleFactor"),
+        ({"upscaleFactor": 3}, "invalidUpscaleFactor"),
+        ({"outputFormat": "SVG"}, "invalidOutputFormat"),
+        ({"positivePrompt": "a fox"}, "unsupportedParameter"),
+        ({"numberResults": 1}, "unsupportedParameter"),
+        ({"taskType": "vectorize", "model": "recraft:1@1", "outputFormat": "PNG"}, "invalidOutputFormat"),
+        ({"taskType": "vectorize", "model": "recraft:1@1"}, "unsupportedParameter"),
+        ({"taskType": "removeBackground", "model": "runware:112@1"}, "unsupportedParameter"),
+    ],
+    ids=str,
+)
+async def test_tools_are_as_strict(address: str, http: ClientSession, fields: Mapping[str, object], code: str) -> None:
+    status, told = await posted(http, address, tool(**fields))
+    assert status == 400
+    assert told["errors"][0]["code"] == code  # type: ignore[index]
+
+
+async def test_the_pages_have_other_names_for_the_same(address: str, http: ClientSession) -> None:
+    image = {"inputImage": None, "inputs": {"image": "https://example.com/a.png"}, "outputFormat": "JPG"}
+    upscale = tool(taskType="upscale", **image)
+    remove = tool(taskType="removeBackground", model="runware:112@1", upscaleFactor=None, **image)
+    status, told = await posted(http, address, upscale, remove)
+    assert status == 200
+    assert [entry["taskType"] for entry in told["data"]] == ["upscale", "removeBackground"]  # type: ignore[index]
 
 
 async def test_bodies_that_are_no_tasks(address: str, http: ClientSession) -> None:

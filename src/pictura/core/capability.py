@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 
 from pictura.core.errors import BadRequest, Unsupported
@@ -10,6 +11,8 @@ from pictura.core.request import ImageRequest
 
 #: Options that the house itself heeds, in choosing a channel; no card need list them.
 PREFERENCES = frozenset({"input_region"})
+
+_NUMBER = re.compile(r"[+-]?[0-9]{1,18}(\.[0-9]{1,18})?")
 
 
 def check(request: ImageRequest, card: ModelCard) -> list[BadRequest]:
@@ -48,6 +51,15 @@ def most_pictures(card: ModelCard) -> int:
     return max(card.max_n, 10) if card.fan_out else card.max_n
 
 
+def meant(value: object, descriptor: Descriptor) -> object:
+    """A form's text as the number or the flag that it stands for; anything else as it is."""
+    if isinstance(value, str) and isinstance(descriptor, Span):
+        return _number(value)
+    if isinstance(value, str) and isinstance(descriptor, Flag):
+        return {"true": True, "false": False}.get(value.strip().lower(), value)
+    return value
+
+
 def allowed(descriptor: Descriptor) -> tuple[str, ...]:
     """What may be written, in words."""
     if isinstance(descriptor, Choice):
@@ -62,6 +74,12 @@ def allowed(descriptor: Descriptor) -> tuple[str, ...]:
     return ("any value",)
 
 
+def _number(text: str) -> object:
+    if not _NUMBER.fullmatch(text.strip()):
+        return text
+    return float(text) if "." in text else int(text)
+
+
 def _whole_enough(value: object, descriptor: Span) -> bool:
     return not descriptor.whole or isinstance(value, int) or (isinstance(value, float) and value.is_integer())
 
@@ -72,7 +90,7 @@ def _prompt(request: ImageRequest, card: ModelCard) -> Iterator[BadRequest]:
         if card.prompt.need == "required":
             yield BadRequest(f"prompt is required: {card.id} draws from a text", param="prompt")
     elif card.prompt.need == "none":
-        yield Unsupported(f"{card.id} takes no prompt; leave it out", param="prompt")
+        yield Unsupported(f"{card.id} takes no prompt; leave it out, or send an empty one", param="prompt")
     elif len(request.prompt) > limit:
         yield BadRequest(
             f"prompt has {len(request.prompt):,} characters; {card.id} takes at most {limit:,}", param="prompt"

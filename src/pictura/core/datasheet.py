@@ -30,6 +30,8 @@ FIELDS = frozenset(
 )
 #: What the house itself can turn a picture into.
 TRANSCODED = ("png", "jpeg", "webp")
+#: What it cannot turn into anything else.
+VECTORS = frozenset({"svg"})
 #: Aspects and tiers that are looked for in a model's pixels. A client may write any other.
 _ASPECTS = ("1:1", "5:4", "4:5", "4:3", "3:4", "3:2", "2:3", "16:9", "9:16", "2:1", "1:2", "21:9", "9:21", "4:1", "1:4")
 _TIERS = ("512", "1K", "2K", "3K", "4K")
@@ -96,11 +98,18 @@ def parameters(card: ModelCard) -> dict[str, Parameter]:
         told["image"] = Pictures(least, inputs.count, inputs.formats, inputs.max_bytes, inputs.square)
     if card.mask:
         told["mask"] = Pictures(0, 1, card.mask.formats, card.mask.max_bytes)
-    formats = tuple(dict.fromkeys((*card.outputs, *TRANSCODED)))
-    told |= {"output_format": Choice(formats, card.outputs[0]), "output_compression": Span(0, 100)}
+    told["output_format"] = Choice(formats(card), card.outputs[0])
+    if not VECTORS.issuperset(card.outputs):
+        told["output_compression"] = Span(0, 100)
     if card.previews:
         told["partial_images"] = Span(0, 3, default=0)
     return told | dict(card.params)
+
+
+def formats(card: ModelCard) -> tuple[str, ...]:
+    """What its pictures may be had as: the vendor's formats, and those that the house makes of them."""
+    made = () if VECTORS.issuperset(card.outputs) else TRANSCODED
+    return tuple(dict.fromkeys((*card.outputs, *made)))
 
 
 def required(card: ModelCard) -> tuple[tuple[str, ...], ...]:

@@ -77,6 +77,8 @@ class ImageRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     #: Fields that no dialect knows; passed on where the card lists them, else refused or ignored.
     extra: Mapping[str, object] = {}
     output_format: str = ""
+    #: The client named the format; it is not the dialect's default.
+    format_named: bool = False
     output_compression: int | None = None
     delivery: Delivery = "url"
     #: The client named the delivery; it is not the dialect's default.

@@ -144,6 +144,7 @@ def decode_union(call: Call, body: Body, habits: Habits, *, edit: bool) -> Image
     _check_pictures(images, habits, missing=edit and not habits.bare_edits)
     params = told.options()
     named_delivery = told.one("response_format", delivery, None)
+    named_format = told.one("output_format", picture_format, "")
     return ImageRequest(
         operation="edit" if images or mask else "generate",
         model=ids.check(model, "model"),
@@ -156,7 +157,8 @@ def decode_union(call: Call, body: Body, habits: Habits, *, edit: bool) -> Image
         size_fields=_size_fields(told),
         params=params,
         extra=told.extra(),
-        output_format=told.one("output_format", picture_format, "") or habits.output_format,
+        output_format=named_format or habits.output_format,
+        format_named=bool(named_format),
         output_compression=told.one("output_compression", within(0, 100), None),
         delivery=named_delivery or _usual_delivery(model, habits),
         delivery_named=named_delivery is not None,

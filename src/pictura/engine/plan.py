@@ -12,7 +12,7 @@ import msgspec
 from msgspec.structs import replace
 
 from pictura.core import capability, size
-from pictura.core.datasheet import TRANSCODED
+from pictura.core.datasheet import TRANSCODED, formats
 from pictura.core.errors import BadRequest, Forbidden, NotFound, NotSent, PicturaError, RetiredModel, Unsupported
 from pictura.core.media import FORMATS
 from pictura.core.model import Choice, ModelCard
@@ -262,8 +262,14 @@ def _fitted(request: ImageRequest, card: ModelCard) -> _Fitted:
             params[name] = request.user
             break
     passed, ignored = _extras(request, card)
-    _check_format(request, card)
-    whole = replace(request, params={**params, **passed}, extra={})
+    whole = replace(
+        request,
+        # Clients whose SDK insists on a prompt send a blank one.
+        prompt=request.prompt if request.prompt.strip() else "",
+        output_format=_format(request, card),
+        params={**params, **passed},
+        extra={},
+    )
     return _Fitted(whole, fitted, tuple(adjusted), ignored)
 
 
@@ -321,7 +327,8 @@ def _translated(request: ImageRequest, card: ModelCard) -> dict[str, object]:
 
 def _extras(request: ImageRequest, card: ModelCard) -> tuple[dict[str, object], tuple[str, ...]]:
     """Fields that no dialect knows: passed on where the card lists them, else refused or ignored."""
-    passed = {name: value for name, value in request.extra.items() if name in card.params}
+    known = [name for name in request.extra if name in card.params]
+    passed = {name: capability.meant(request.extra[name], card.params[name]) for name in known}
     unknown = tuple(name for name in request.extra if name not in card.params)
     strange = [name for name in unknown if name not in request.harmless]
     if strange and request.unknown == "refuse":
@@ -333,16 +340,19 @@ def _extras(request: ImageRequest, card: ModelCard) -> tuple[dict[str, object], 
     return passed, unknown
 
 
-def _check_format(request: ImageRequest, card: ModelCard) -> None:
-    wanted = request.output_format
-    if wanted and wanted not in card.outputs and wanted not in TRANSCODED:
-        allowed = tuple(dict.fromkeys((*card.outputs, *TRANSCODED)))
-        known = "" if wanted in FORMATS else " (no picture format has this name)"
-        raise Unsupported(
-            f"output_format {wanted!r} is not had from {card.id}{known}; allowed: {', '.join(allowed)}",
-            param="output_format",
-            allowed=allowed,
-        )
+def _format(request: ImageRequest, card: ModelCard) -> str:
+    """What the pictures shall be, "" as they come. Raises Unsupported for what is not to be had."""
+    wanted, allowed = request.output_format, formats(card)
+    if not wanted or wanted in allowed:
+        return wanted
+    if wanted in TRANSCODED and not request.format_named:
+        return ""  # a dialect's usual format is for pixels, and says nothing where vectors alone are drawn
+    known = "" if wanted in FORMATS else " (no picture format has this name)"
+    raise Unsupported(
+        f"output_format {wanted!r} is not had from {card.id}{known}; allowed: {', '.join(allowed)}",
+        param="output_format",
+        allowed=allowed,
+    )
 
 
 def _parts(n: int, at_once: int) -> tuple[int, ...]:

@@ -58,8 +58,10 @@ from pictura.providers.base import (
     retry_after,
     unreadable,
 )
+from pictura.providers.replicate import check_enlarged
 
 _PAGES = Source("fal.ai/models/…/llms.txt", "2026-11-20", "official page, in part")
+_COPIES = Source("fal.ai/models/fal-ai/esrgan/api, as copied into clients' documents", "2026", "third party")
 _TYPES = Source("fal-js types of 2026-02, and memory", "2026-11-20", "official SDK in part, memory")
 _PRICES = Source("litellm 1.109.1", "2026-11", "third party")
 _PAGE_PRICES = replace(_PAGES, name="fal.ai/models/…/llms.txt; litellm 1.109.1")
@@ -134,12 +136,25 @@ _BANANA_2 = replace(
     notes="What costs extra, enable_web_search and thinking_level, is not offered.",
 )
 
+#: What works over a picture without a word.
+_TOOL = replace(
+    _SCHNELL,
+    id="",
+    native="",
+    modes=("edit",),
+    prompt=Prompt("none"),
+    sizes=OwnSize(),
+    max_n=1,
+    inputs=Inputs(count=1, required=True),
+    params={},
+)
+
 #: Apps whose edits have a path of their own, `…/edit`, and take a list however short.
 _EDITED_APART = frozenset(
     {"fal-ai/nano-banana", "fal-ai/nano-banana-2", "fal-ai/nano-banana-pro", "openai/gpt-image-2"}
 )
 #: Options by our name, where fal's apps have another.
-_NAMES: Mapping[str, str] = {"steps": "num_inference_steps"}
+_NAMES: Mapping[str, str] = {"steps": "num_inference_steps", "upscale_factor": "scale", "variant": "model"}
 #: What an app complains about, by our name.
 _OURS: Mapping[str, str] = {
     "num_inference_steps": "steps",
@@ -147,6 +162,8 @@ _OURS: Mapping[str, str] = {
     "image_size": "size",
     "aspect_ratio": "size",
     "resolution": "size",
+    "scale": "upscale_factor",
+    "model": "variant",
     "image_url": "image",
     "image_urls": "image",
     "mask_url": "mask",
@@ -288,6 +305,47 @@ class Fal(CancellingProvider):
             price=PerPicture(usd("0.15")),
             notes="A panorama of 360° from a picture.",
         ),
+        replace(
+            _TOOL,
+            id="fal-recraft-vectorize",
+            native="fal-ai/recraft/vectorize",
+            inputs=replace(_TOOL.inputs, max_bytes=5_000_000),
+            outputs=("svg",),
+            price=PerPicture(usd("0.01")),
+            price_source=_PAGES,
+            notes="The input has less than 16 megapixels, and sides between 256 and 4,096 pixels.",
+        ),
+        replace(
+            _TOOL,
+            id="fal-bria-remove-background",
+            native="fal-ai/bria/background/remove",
+            outputs=("png",),
+            transparent=True,
+            price=PerPicture(usd("0.018")),
+            price_source=_PAGES,
+        ),
+        replace(
+            _TOOL,
+            id="fal-esrgan",
+            native="fal-ai/esrgan",
+            outputs=("png", "jpeg"),
+            params={
+                "upscale_factor": Span(1, 8, whole=False, default=2),
+                "variant": Choice(
+                    (
+                        *("RealESRGAN_x4plus", "RealESRGAN_x2plus", "RealESRGAN_x4plus_anime_6B"),
+                        *("RealESRGAN_x4_v3", "RealESRGAN_x4_wdn_v3", "RealESRGAN_x4_anime_v3"),
+                    ),
+                    "RealESRGAN_x4plus",
+                ),
+                "face": Flag(default=False),
+                "tile": Span(0, 4096, default=0),
+            },
+            price=None,
+            price_source=None,
+            source=_COPIES,
+            notes="Billed by the second of its GPU, at $0.00111 (third party, 2026).",
+        ),
     )
 
     def generic(self, model: str) -> ModelCard:
@@ -296,6 +354,7 @@ class Fal(CancellingProvider):
 
     async def start(self, ask: Ask, via: Channel) -> Done | Pending:
         edit = "/edit" if ask.images and ask.native in _EDITED_APART else ""
+        check_enlarged(ask)
         answer = await _send("POST", f"/{quote(ask.native)}{edit}", via, json_payload(_fields(ask)))
         try:
             document = self._document(answer, via)

@@ -22,6 +22,7 @@ as sensitive" (third party, 2026). Models that refuse in free words (`NSFW conte
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -33,7 +34,8 @@ import pybase64
 from msgspec.structs import replace
 
 from pictura.core.capability import neutral
-from pictura.core.errors import BadRequest, Failed, Lost, Malformed, PicturaError, Refused, Rejected
+from pictura.core.errors import BadRequest, Failed, Lost, Malformed, PicturaError, Refused, Rejected, Unsupported
+from pictura.core.media import MAX_PIXELS
 from pictura.core.model import Anything, Choice, Descriptor, Flag, Inputs, Mask, ModelCard, Prompt, Source, Span
 from pictura.core.money import usd
 from pictura.core.picture import data_url
@@ -59,6 +61,8 @@ from pictura.providers.base import (
 _PAGES = Source("replicate.com's page of the model", "2026-11-20", "documented")
 _REMEMBERED = Source("replicate.com's page of the model as remembered", "2025", "memory")
 _PRICES = Source("replicate.com/pricing, read 2026-10-07 by api-evangelist", "2026-10-07", "third party")
+_COPIES = Source("clients' code; replicate.com's pages of earlier versions and of sister models", "2026", "third party")
+_RECRAFT = Source("a reseller's list of Replicate's prices; Recraft itself takes as much", "2026", "third party")
 
 _TEN_ASPECTS = ("1:1", "2:3", "3:2", "3:4", "4:3", "4:5", "5:4", "9:16", "16:9", "21:9")
 _SEED: dict[str, Descriptor] = {"seed": Span(0, 2**31 - 1)}
@@ -102,6 +106,22 @@ _PRO = replace(
     params=_PRO_OPTIONS,
     price=PerPicture(usd("0.04")),
     notes="A picture guides the composition (Flux Redux).",
+)
+#: The version that clients name (2024 to 2026, third party); only models that Replicate keeps ready go without.
+_REAL_ESRGAN = "f121d640bd286e1fdc67f9799164c1d5be36ff74576ee11c803ae5b665dd46aa"
+#: What works over a picture without a word.
+_TOOL = ModelCard(
+    id="replicate-recraft-vectorize",
+    native="recraft-ai/recraft-vectorize",
+    released=_PAGES.date,
+    modes=("edit",),
+    prompt=Prompt("none"),
+    inputs=Inputs(count=1, max_bytes=5_000_000, required=True),
+    outputs=("svg",),
+    price=PerPicture(usd("0.01")),
+    price_source=_RECRAFT,
+    source=_COPIES,
+    notes="The input has at most 16 megapixels, and sides of 256 to 4,096 pixels.",
 )
 
 
@@ -217,6 +237,26 @@ class Replicate(CancellingProvider):
             source=_REMEMBERED,
             notes="",
         ),
+        _TOOL,
+        replace(
+            _TOOL,
+            id="replicate-recraft-remove-background",
+            native="recraft-ai/recraft-remove-background",
+            outputs=("png",),
+            transparent=True,
+        ),
+        replace(
+            _TOOL,
+            id="replicate-real-esrgan",
+            native=f"nightmareai/real-esrgan:{_REAL_ESRGAN}",
+            aliases=("nightmareai/real-esrgan",),
+            inputs=Inputs(count=1, required=True),
+            outputs=("png",),
+            params={"upscale_factor": Span(1, 10, whole=False, default=4), "face_enhance": Flag(default=False)},
+            price=None,
+            price_source=None,
+            notes="The input has at most 2,096,704 pixels. Billed by the second of its GPU, about $0.002 a picture.",
+        ),
     )
 
     def generic(self, model: str) -> ModelCard:
@@ -224,6 +264,7 @@ class Replicate(CancellingProvider):
         return replace(_GENERIC, id=model)
 
     async def start(self, ask: Ask, via: Channel) -> Done | Pending:
+        check_enlarged(ask)
         path, body = _target(ask.native)
         given = await self._input(ask, via)
         return self._outcome(await _send(via, "POST", path, json_payload({**body, "input": given})), via)
@@ -378,6 +419,9 @@ _WIRES: Mapping[str, Wire] = {
     "google/nano-banana": _BANANA,
     "google/nano-banana-2": _BANANA,
     "google/nano-banana-pro": _BANANA,
+    "nightmareai/real-esrgan": Wire(options={"upscale_factor": "scale"}),
+    "recraft-ai/recraft-remove-background": Wire(),
+    "recraft-ai/recraft-vectorize": Wire(),
 }
 
 _GENERIC = ModelCard(
@@ -453,6 +497,23 @@ def _size(ask: Ask, wire: Wire) -> Mapping[str, object]:
         return {"aspect_ratio": aspect, "width": size.width, "height": size.height}
     words = {"aspect_ratio": size.aspect, wire.tier: wire.tiers.get(size.tier, size.tier)}
     return {name: word for name, word in words.items() if word}
+
+
+def check_enlarged(ask: Ask) -> None:
+    """Raises Unsupported for pictures that would become larger than the house delivers: they would be paid for all
+    the same.
+    """
+    option = ask.card.params.get("upscale_factor")
+    factor = ask.params.get("upscale_factor", option.default if isinstance(option, Span) else None)
+    most = max((image.width * image.height for image in ask.images), default=0)
+    if isinstance(factor, int | float) and most * factor**2 > MAX_PIXELS:
+        largest = math.floor(math.sqrt(MAX_PIXELS / most) * 100) / 100
+        raise Unsupported(
+            f"upscale_factor {factor:g} makes {most:,} pixels into {most * factor**2:,.0f}; at most {MAX_PIXELS:,} are "
+            f"delivered, so take {largest:g} or send a smaller picture",
+            param="upscale_factor",
+            allowed=(f"at most {largest:g}",),
+        )
 
 
 def white_where_painted(mask: AskPicture) -> msgspec.Raw:

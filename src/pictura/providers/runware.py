@@ -16,6 +16,10 @@ A second task with the same UUID is turned away with `conflictTaskUUID`, and the
 results. So the UUID is made from our client id, and a lost call may be repeated. For how long Runware remembers a UUID
 is not documented.
 
+What works over a picture without a word has tasks of its own, answered in the same way; they are called and they take
+their picture as the SDK has it (`imageUpscale` and `imageBackgroundRemoval` in `inputImage`, `vectorize` in
+`inputs.image`). The vendor's pages of 2026 say `upscale` and `removeBackground`, and `inputs.image` for all.
+
 Where a model takes its pictures, and what sizes: ImageRouter's registry (2026-02) and bifrost's table, made from
 Runware's published schemas (2026; both third party). A field that a model does not declare is refused.
 
@@ -65,6 +69,8 @@ _ROUTER = Source(
 _PRICES = Source("ImageRouter's registry", "2026-02-11", "third party")
 _PAGES = Source("runware.ai/docs (1K), and BFL's price, which it agrees with", "2026", "documented")
 _REMEMBERED = Source("BFL's price, which Runware takes over, as remembered", "2025", "memory")
+_TOOL_PAGES = Source("runware 0.5.24; runware.ai/docs (2025-10, 2026)", "2026-11-20", "official SDK and documented")
+_RECRAFT = Source("Recraft's price, which Runware is taken to ask too", "2026", "inferred")
 
 _OPTIONS: dict[str, Descriptor] = {"seed": Span(0, 2**31 - 1), "checkContent": Flag(default=False)}
 _BFL_OPTIONS: dict[str, Descriptor] = {
@@ -123,6 +129,19 @@ _PRO = replace(
     price_source=_PRICES,
     source=_ROUTER,
     notes="",
+)
+#: What works over a picture without a word.
+_TOOL = ModelCard(
+    id="runware-recraft-vectorize",
+    native="recraft:1@1",
+    released=_DOCS.date,
+    modes=("edit",),
+    prompt=Prompt("none"),
+    inputs=Inputs(count=1, max_bytes=20_000_000, required=True),
+    outputs=("svg",),
+    price=PerPicture(usd("0.01")),
+    price_source=_RECRAFT,
+    source=_TOOL_PAGES,
 )
 
 
@@ -211,6 +230,27 @@ class Runware(TaskProvider):
             ),
             inputs=Inputs(count=14),
         ),
+        _TOOL,
+        replace(
+            _TOOL,
+            id="runware-birefnet",
+            native="runware:112@1",
+            outputs=("png",),
+            transparent=True,
+            price=None,
+            price_source=None,
+            notes=_DEV.notes,
+        ),
+        replace(
+            _TOOL,
+            id="runware-swinir",
+            native="runware:503@1",
+            outputs=("jpeg", "png", "webp"),
+            params={"upscale_factor": Span(2, 4, default=2)},
+            price=None,
+            price_source=None,
+            notes=f"upscale_factor is 2 or 4; the picture becomes at most 4096x4096. {_DEV.notes}",
+        ),
     )
 
     def generic(self, model: str) -> ModelCard:
@@ -220,7 +260,8 @@ class Runware(TaskProvider):
     async def start(self, ask: Ask, via: Channel) -> Done | Pending:
         task = Pending(upstream_id=task_uuid(ask.client_id), poll_after_s=1.0)
         mask = await asyncio.to_thread(white_where_painted, ask.mask) if ask.mask else None
-        answer = await _send(via, {"taskType": "imageInference", "taskUUID": task.upstream_id, **_fields(ask, mask)})
+        kind = _TOOLS.get(ask.native, "imageInference")
+        answer = await _send(via, {"taskType": kind, "taskUUID": task.upstream_id, **_fields(ask, mask)})
         return self._outcome(answer, task, via, began=False)
 
     async def check(self, task: Pending, via: Channel) -> Done | Pending:
@@ -303,6 +344,13 @@ _GUIDED = frozenset(
     }
 )
 
+#: The tasks of those that work over a picture without a word.
+_TOOLS = {
+    "recraft:1@1": "vectorize",
+    "runware:112@1": "imageBackgroundRemoval",
+    "runware:503@1": "imageUpscale",
+}
+
 #: Statuses of an answer that tells of a task, rather than of the question about it.
 _TOLD = frozenset({200, 400, 422})
 _CONFLICT = "conflictTaskUUID"
@@ -334,7 +382,7 @@ _OPERATORS_AFFAIR = frozenset(
     }
 )
 #: The house's names of fields, and Runware's; then those that go into `providerSettings.bfl`.
-_NAMES = {"guidance_scale": "CFGScale", "negative_prompt": "negativePrompt"}
+_NAMES = {"guidance_scale": "CFGScale", "negative_prompt": "negativePrompt", "upscale_factor": "upscaleFactor"}
 _BFL_NAMES = {"prompt_upsampling": "promptUpsampling", "safety_tolerance": "safetyTolerance"}
 _PARAMS = {
     "positivePrompt": "prompt",
@@ -342,13 +390,18 @@ _PARAMS = {
     "CFGScale": "guidance_scale",
     "numberResults": "n",
     "outputFormat": "output_format",
+    "upscaleFactor": "upscale_factor",
     "width": "size",
     "height": "size",
     "seedImage": "image",
+    "inputImage": "image",
+    "inputs.image": "image",
     "inputs.referenceImages": "image",
     "maskImage": "mask",
 }
-_FORMATS = {"jpeg": "JPG", "png": "PNG", "webp": "WEBP"}
+_FORMATS = {"jpeg": "JPG", "png": "PNG", "webp": "WEBP", "svg": "SVG"}
+#: Those that have a quality.
+_LOSSY = ("jpeg", "webp")
 _LEAST_QUALITY, _MOST_QUALITY = 20, 99
 #: Beyond this a bill is a mistake.
 _DEAREST_USD = 10_000
@@ -391,24 +444,27 @@ async def _send(via: Channel, task: Mapping[str, object]) -> Answer:
 def _fields(ask: Ask, mask: msgspec.Raw | None) -> dict[str, object]:
     fields: dict[str, object] = {
         "model": ask.native,
-        "numberResults": ask.n,
         "outputType": "URL",
         "includeCost": True,
         "deliveryMethod": "async",
     }
+    if ask.native not in _TOOLS:
+        fields["numberResults"] = ask.n
     if ask.prompt:
         fields["positivePrompt"] = ask.prompt
     if ask.size.width:
         fields |= {"width": ask.size.width, "height": ask.size.height}
-    if ask.output_format:
-        fields["outputFormat"] = _FORMATS[ask.output_format]
-        if ask.output_compression is not None and ask.output_format != "png":
+    if ask.output_format or len(ask.card.outputs) == 1:
+        fields["outputFormat"] = _FORMATS[ask.output_format or ask.card.outputs[0]]
+        if ask.output_compression is not None and ask.output_format in _LOSSY:
             fields["outputQuality"] = min(max(ask.output_compression, _LEAST_QUALITY), _MOST_QUALITY)
     return fields | _options(ask) | _pictures(ask, mask)
 
 
 def _options(ask: Ask) -> dict[str, object]:
     options = {name: value for name, value in ask.params.items() if name in ask.card.params and not neutral(value)}
+    if isinstance(factor := ask.card.params.get("upscale_factor"), Span):  # it cannot be left to the vendor
+        options.setdefault("upscale_factor", factor.default)
     bfl = {theirs: options.pop(ours) for ours, theirs in _BFL_NAMES.items() if ours in options}
     more: dict[str, object] = {"providerSettings": {"bfl": bfl}} if bfl else {}
     if options.pop("checkContent", None) is True:
@@ -422,6 +478,8 @@ def _pictures(ask: Ask, mask: msgspec.Raw | None) -> dict[str, object]:
         return {}
     if mask is not None:
         return {"seedImage": pictures[0], "maskImage": mask}
+    if tool := _TOOLS.get(ask.native):
+        return {"inputs": {"image": pictures[0]}} if tool == "vectorize" else {"inputImage": pictures[0]}
     guided = ask.native in _GUIDED or ask.native.partition(":")[0] in _GUIDED_HOUSES
     return {"inputs": {"referenceImages": pictures}} if guided else {"seedImage": pictures[0]}
 

@@ -383,6 +383,6 @@ class Simulator(ABC):
 
     async def _picture(self, visit: Visit, scene: Scene) -> Spool:
         data = await self.studio.draw(scene)
-        spool = visit.spool(f"image/{scene.format}")
+        spool = visit.spool(scene.media_type)
         spool.write(data[: len(data) // 2] if "[fault:truncated]" in scene.prompt else data)
         return spool

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pictura.core.errors import BadRequest
+from pictura.core.media import FORMATS
 from pictura.infra.vips import vips
 from pictura.sandbox.fonts import readable, typeset
 from pictura.sandbox.paintings import paint
@@ -37,9 +38,10 @@ TURN = (
 class Scene(msgspec.Struct, frozen=True):
     """What to draw. The same scene gives the same bytes.
 
-    `format` is png, jpeg or webp; `compression` 0-100 is the quality of the latter two. `transparent` makes the
+    `format` is png, jpeg, webp or svg; `compression` 0-100 is the quality of jpeg and webp. `transparent` makes the
     painting a sticker on an empty ground; a jpeg stays opaque. `base` is the encoded picture an edit starts from; of
-    `mask` the transparent part, or the white part where it has no alpha, is where the edit shows.
+    `mask` the transparent part, or the white part where it has no alpha, is where the edit shows. `kept`: nothing is
+    painted, the base itself is shown in this size. An svg is the painting alone.
     """
 
     model: str
@@ -53,6 +55,11 @@ class Scene(msgspec.Struct, frozen=True):
     label: str = ""
     base: bytes | None = None
     mask: bytes | None = None
+    kept: bool = False
+
+    @property
+    def media_type(self) -> str:
+        return FORMATS[self.format].type
 
     @property
     def sticker(self) -> bool:
@@ -64,7 +71,11 @@ def draw(scene: Scene) -> bytes:
 
     Raises BadRequest for a `base` or a `mask` that is no picture.
     """
+    if scene.kept and scene.base is not None:
+        return _encode(_kept(scene.base, scene), scene)
     svg, palette = paint(scene.prompt, scene.seed, scene.model, scene.width, scene.height)
+    if scene.format == "svg":
+        return svg.encode()
     picture = _raster(svg).flatten()
     if scene.base is not None and scene.mask is not None:
         picture = _inpainted(picture, scene.base, scene.mask)
@@ -131,6 +142,14 @@ def _enlarged(picture: pyvips.Image, width: int, height: int) -> pyvips.Image:
 
 
 # -- edits and stickers --
+
+
+def _kept(base: bytes, scene: Scene) -> pyvips.Image:
+    """The base as it is, in another size or cut out."""
+    picture = _open("image", base, scene.width, scene.height)
+    if scene.sticker:
+        return _cut_out(_opaque(picture))
+    return _opaque(picture) if scene.format == "jpeg" else picture
 
 
 def _inpainted(painting: pyvips.Image, base: bytes, mask: bytes) -> pyvips.Image:

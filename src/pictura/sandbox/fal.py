@@ -34,6 +34,8 @@ from pictura.sandbox.tasks import Task
 
 # -- the vendor's table of apps --
 
+#: Of each input, where the vendor names no bound.
+PICTURE_BYTES = 25_000_000
 SIZES = {
     "square_hd": (1024, 1024),
     "square": (512, 512),
@@ -51,6 +53,9 @@ class App(msgspec.Struct, frozen=True, kw_only=True):
 
     `size`: the word for its own size; "" where it takes `aspect_ratio`, or none at all. `aspects` begin with the
     default. `most` pictures a request (0: knows no `num_images`). `tells`: what stands beside the pictures.
+    `makes`: the format of one that knows no word about it. `works` over its picture, without a prompt: the result is as
+    large as that, or `scale` times as large. `kept`: it shows the picture itself; `transparent`: without its ground.
+    `sides`: the least and the most that a picture's may have, both excluded.
     """
 
     size: str = ""
@@ -63,10 +68,18 @@ class App(msgspec.Struct, frozen=True, kw_only=True):
     fixed: tuple[int, int] = (1024, 1024)
     most: int = 4
     formats: tuple[str, ...] = ()
+    makes: str = "png"
+    works: bool = False
+    scale: tuple[float, float] | None = None
+    kept: bool = False
+    transparent: bool = False
     prompt_chars: int = 100_000
     picture: Literal["", "image_url", "image_urls"] = ""
     picture_required: bool = True
     most_pictures: int = 1
+    picture_formats: tuple[str, ...] = ("png", "jpeg", "webp", "gif")
+    picture_bytes: int = PICTURE_BYTES
+    sides: tuple[int, int] = (0, 100_000)
     mask: bool = False
     seed: bool = True
     flags: tuple[str, ...] = ("sync_mode",)
@@ -127,6 +140,7 @@ GPT_2 = App(
     words={"quality": ("high", "auto", "low", "medium")},
     tells=(),
 )
+TOOL = App(works=True, most=0, picture="image_url", seed=False, tells=(), alone=True)
 
 
 def _edits(app: App, most: int, mask: bool = False) -> App:
@@ -176,11 +190,32 @@ APPS: Mapping[str, App] = {
     "fal-ai/hunyuan_world": App(
         fixed=(1920, 960), most=0, picture="image_url", seed=False, flags=(), tells=(), alone=True
     ),
+    "fal-ai/esrgan": msgspec.structs.replace(
+        TOOL,
+        scale=(1, 8),
+        kept=True,
+        formats=("png", "jpeg"),
+        flags=("face",),
+        words={
+            "model": (
+                *("RealESRGAN_x4plus", "RealESRGAN_x2plus", "RealESRGAN_x4plus_anime_6B"),
+                *("RealESRGAN_x4_v3", "RealESRGAN_x4_wdn_v3", "RealESRGAN_x4_anime_v3"),
+            )
+        },
+        wholes={"tile": (0, 2**31)},
+    ),
+    "fal-ai/bria/background/remove": msgspec.structs.replace(TOOL, kept=True, transparent=True),
+    "fal-ai/recraft/vectorize": msgspec.structs.replace(
+        TOOL,
+        makes="svg",
+        flags=(),
+        picture_formats=("png", "jpeg", "webp"),
+        picture_bytes=5_000_000,
+        sides=(256, 4096),
+    ),
 }
-
-#: Of each input; the vendor names no bound.
-PICTURE_BYTES = 25_000_000
-_INPUT_FORMATS = ("png", "jpeg", "webp", "gif")
+#: Of the scale, where none is named.
+SCALE = 2.0
 
 
 # -- errors --
@@ -246,7 +281,7 @@ class Asked(msgspec.Struct, kw_only=True):
 
 def read_asked(name: str, app: App, fields: Fields, first: Input | None, masked: bool) -> Asked:
     """Raises Wrong or Complaint for the first thing that is wrong."""
-    prompt = fields.text("prompt", most_chars=app.prompt_chars, required=True)
+    prompt = "" if app.works else fields.text("prompt", most_chars=app.prompt_chars, required=True)
     width, height = _read_size(app, fields, first)
     count = (fields.whole("num_images", 1, app.most) if app.most else None) or 1
     seed = fields.whole("seed", 0, 2**63 - 1) if app.seed else None
@@ -256,8 +291,8 @@ def read_asked(name: str, app: App, fields: Fields, first: Input | None, masked:
         width=width,
         height=height,
         count=count,
-        format=(app.formats and fields.word("output_format", app.formats, app.formats[0])) or "png",
-        seed=seed_from(name, prompt) if seed is None else seed,
+        format=(app.formats and fields.word("output_format", app.formats, app.formats[0])) or app.makes,
+        seed=seed_from(name, prompt or _fingerprint(first)) if seed is None else seed,
         label=fields.word("quality", app.words["quality"], "high") if "quality" in app.words else "",
         masked=masked,
     )
@@ -280,6 +315,9 @@ def _read_options(app: App, fields: Fields) -> None:
 
 
 def _read_size(app: App, fields: Fields, first: Input | None) -> tuple[int, int]:
+    if app.works and first:
+        scale = fields.number("scale", *app.scale) or SCALE if app.scale else 1
+        return first.enlarged(scale)
     if app.size:
         return _read_image_size(app, fields.anything("image_size"))
     if not app.aspects:
@@ -291,6 +329,10 @@ def _read_size(app: App, fields: Fields, first: Input | None) -> tuple[int, int]
     shape = Fraction(aspect.replace(":", "/")) if aspect != "auto" else _shape(first)
     edge = EDGES[tier]
     return round(math.sqrt(edge**2 * shape)), round(math.sqrt(edge**2 / shape))
+
+
+def _fingerprint(first: Input | None) -> str:
+    return first.fingerprint if first else ""
 
 
 def _shape(first: Input | None) -> Fraction:
@@ -405,17 +447,23 @@ class Fal(Simulator):
             values = () if value is None else (value,)
             if not values and app.picture_required:
                 raise Wrong("image_url", "missing", "Field required")
-        return [await self._look(app.picture, value, cuts) for value in values]
+        return [await self._look(app, app.picture, value, cuts) for value in values]
 
     async def _mask(self, app: App, fields: Fields, cuts: Sequence[Cut]) -> Input | None:
         value = fields.anything("mask_url") if app.mask else None
-        return None if value is None else await self._look("mask_url", value, cuts)
+        return None if value is None else await self._look(app, "mask_url", value, cuts)
 
-    async def _look(self, field: str, value: object, cuts: Sequence[Cut]) -> Input:
+    async def _look(self, app: App, field: str, value: object, cuts: Sequence[Cut]) -> Input:
         try:
-            return await shown(value, cuts, self.studio, _INPUT_FORMATS, PICTURE_BYTES)
+            found = await shown(value, cuts, self.studio, app.picture_formats, app.picture_bytes)
         except BadRequest as error:
             raise Complaint([field], error.message, "image_load_error") from error
+        least, most = app.sides
+        if min(found.media.width, found.media.height) <= least:
+            raise Complaint([field], f"Both sides must have more than {least} pixels", "image_too_small")
+        if max(found.media.width, found.media.height) >= most:
+            raise Complaint([field], f"Both sides must have less than {most} pixels", "image_too_large")
+        return found
 
     def _urls(self, application: str, id: str) -> dict[str, str]:
         response = f"{self.studio.address}/{self.name}/{application}/requests/{id}"
@@ -476,11 +524,12 @@ class Fal(Simulator):
         return {**({"image": files[0] if files else None} if app.alone else {"images": files}), **told}
 
     def _file(self, asked: Asked, picture: Spool, index: int) -> dict[str, object]:
+        """Of a drawing in vectors no pixels are told."""
+        size = {} if asked.format == "svg" else {"width": asked.width, "height": asked.height}
         return {
             "url": self.hosted(picture, asked.prompt),
-            "width": asked.width,
-            "height": asked.height,
-            "content_type": f"image/{asked.format}",
+            **size,
+            "content_type": picture.media_type,
             "file_name": f"{asked.seed}-{index}.{asked.format}",
             "file_size": picture.size,
         }
@@ -512,12 +561,15 @@ def _verdict(task: Task) -> object:
 
 
 def _scenes(asked: Asked, inputs: Sequence[bytes]) -> list[Scene]:
+    app = APPS[asked.app]
     first = Scene(
         model=asked.app,
         prompt=asked.prompt,
         width=asked.width,
         height=asked.height,
         format=asked.format,
+        transparent=app.transparent,
+        kept=app.kept,
         label=asked.label,
         base=inputs[0] if inputs else None,
         mask=inputs[1] if asked.masked and len(inputs) > 1 else None,

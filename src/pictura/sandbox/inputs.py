@@ -6,6 +6,8 @@ there, since it contacts nobody.
 
 from __future__ import annotations
 
+import hashlib
+import math
 from collections.abc import Sequence
 
 import msgspec
@@ -20,6 +22,8 @@ from pictura.sandbox.draw import Scene
 
 #: Pixels on a side of an imagined picture.
 IMAGINED_SIDE = 1024
+#: As much as the sandbox enlarges a picture, where its vendor knows no bound or a higher one.
+MOST_PIXELS = 16_777_216
 
 
 class Input(msgspec.Struct, frozen=True, eq=False):
@@ -27,6 +31,17 @@ class Input(msgspec.Struct, frozen=True, eq=False):
 
     data: bytes
     media: Media
+
+    @property
+    def fingerprint(self) -> str:
+        """Tells it from other pictures."""
+        return hashlib.blake2s(self.data, digest_size=8).hexdigest()
+
+    def enlarged(self, factor: float, most_side: int = MOST_PIXELS) -> tuple[int, int]:
+        """Its width and height so many times, but no side above `most_side`, and no more than MOST_PIXELS in all."""
+        width, height = self.media.width * factor, self.media.height * factor
+        shrink = min(1.0, most_side / max(width, height), math.sqrt(MOST_PIXELS / (width * height)))
+        return max(1, round(width * shrink)), max(1, round(height * shrink))
 
 
 def look(spool: Spool, formats: Sequence[str], most_bytes: int) -> Input:

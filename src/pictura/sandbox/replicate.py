@@ -9,7 +9,8 @@ official SDK, replicate 1.0.7; kontext-max is as kontext-pro's page, and what is
 
 Not as at the vendor: an unknown input field is refused, so that a misspelt one is seen; `Prefer: wait` is answered at
 once, as if a second had passed; an answer repeats the input without its pictures; sizes are computed from the aspect;
-webhooks are not called; other models than these, and deployments, are not found.
+pictures are enlarged to at most 16 megapixels; webhooks are not called; other models than these, and deployments, are
+not found.
 """
 
 from __future__ import annotations
@@ -69,10 +70,22 @@ Kind = Word | Number | Switch | Text | File | Files
 
 
 class Model(msgspec.Struct, frozen=True):
-    """`input` by field; `listed`: its output is a list, even of one."""
+    """`input` by field; `listed`: its output is a list, even of one.
+
+    `version`: of one that is not kept ready, and goes by that alone. `makes`: the format of one that knows no word for
+    it. `works` over its picture: the result is as large as that, or `scale` times as large. `kept`: it shows the
+    picture itself; `transparent`: without its ground. A picture has at most `pixels`, and `sides` within two bounds.
+    """
 
     input: Mapping[str, Kind]
     listed: bool = False
+    version: str = ""
+    makes: str = "jpeg"
+    works: bool = False
+    kept: bool = False
+    transparent: bool = False
+    pixels: int = 100_000_000
+    sides: tuple[int, int] = (1, 100_000)
 
 
 _ASPECTS = ("1:1", "16:9", "21:9", "3:2", "2:3", "4:5", "5:4", "3:4", "4:3", "9:16", "9:21")
@@ -114,6 +127,8 @@ _SEEDREAM: dict[str, Kind] = {
     "sequential_image_generation": Word(("disabled", "auto")),
     "max_images": Number(1, 15),
 }
+
+_RECRAFT = Model({"image": File(required=True)}, makes="svg", works=True, pixels=16_000_000, sides=(256, 4096))
 
 MODELS: Mapping[str, Model] = {
     "black-forest-labs/flux-schnell": Model(_FLUX_1, listed=True),
@@ -169,9 +184,23 @@ MODELS: Mapping[str, Model] = {
             "safety_filter_level": Word(("block_only_high", "block_medium_and_above", "block_low_and_above")),
         }
     ),
+    # Fields: the page of an earlier version (documented). The bound: what clients are told beyond it (third party).
+    "nightmareai/real-esrgan": Model(
+        {"image": File(required=True), "scale": Number(0, 10, whole=False), "face_enhance": Switch()},
+        version="f121d640bd286e1fdc67f9799164c1d5be36ff74576ee11c803ae5b665dd46aa",
+        makes="png",
+        works=True,
+        kept=True,
+        pixels=2_096_704,
+    ),
+    # Clients' code, and Recraft's pages on what they do (third party).
+    "recraft-ai/recraft-remove-background": msgspec.structs.replace(_RECRAFT, makes="png", kept=True, transparent=True),
+    "recraft-ai/recraft-vectorize": _RECRAFT,
 }
 #: Each model has one version here; the vendor's are the SHA-256 of a container.
-VERSIONS = {hashlib.sha256(name.encode()).hexdigest(): name for name in MODELS}
+VERSIONS = {model.version or hashlib.sha256(name.encode()).hexdigest(): name for name, model in MODELS.items()}
+#: Of the scale, where none is named.
+SCALE = 4
 
 #: Edge of the square by the word for it, in whichever field it stands.
 _EDGES = {"0.25": 512, "0.5 MP": 736, "1": 1024, "1 MP": 1024, "2 MP": 1440, "4 MP": 2048}
@@ -256,9 +285,11 @@ def _value(fields: Fields, name: str, kind: Kind) -> object:
     return None
 
 
-def size_of(asked: Asked) -> tuple[int, int]:
+def size_of(model: Model, asked: Asked) -> tuple[int, int]:
     """Pixels of the picture to draw."""
     values, first = asked.values, asked.first
+    if model.works and first:
+        return first.enlarged(float(str(values.get("scale") or SCALE)) if "scale" in model.input else 1)
     aspect = str(values.get("aspect_ratio", "match_input_image"))
     if aspect == "custom":
         return _step(_number(values, "width")), _step(_number(values, "height"))
@@ -276,6 +307,22 @@ def _number(values: Values, name: str) -> float:
     if not isinstance(value, int | float):
         raise Wrong(f"input.{name}", "missing", f"{name} is required when aspect_ratio is custom")
     return value
+
+
+def flaw_of(model: Model, first: Input | None) -> str:
+    """What the model, once it runs, has against its picture."""
+    if first is None:
+        return ""
+    width, height, pixels = first.media.width, first.media.height, first.media.pixels
+    if pixels > model.pixels:
+        return (
+            f"Input image of dimensions ({height}, {width}, 3) has a total number of pixels {pixels} greater than the "
+            f"max size that fits in GPU memory on this hardware, {model.pixels}. Resize input image and try again."
+        )
+    least, most = model.sides
+    if min(width, height) < least or max(width, height) > most:
+        return f"The sides of the image must have from {least} to {most} pixels."
+    return ""
 
 
 def _step(side: float) -> int:
@@ -329,7 +376,10 @@ class Replicate(Simulator):
     async def _run(self, visit: Visit) -> web.StreamResponse:
         place = visit.request.match_info
         body, cuts = await self._body(visit)
-        return await self._begin(visit, f"{place['owner']}/{place['model']}", body, cuts)
+        name = f"{place['owner']}/{place['model']}"
+        if name not in MODELS or MODELS[name].version:
+            raise _own_error(404)
+        return await self._begin(visit, name, body, cuts)
 
     async def _run_version(self, visit: Visit) -> web.StreamResponse:
         body, cuts = await self._body(visit)
@@ -345,18 +395,16 @@ class Replicate(Simulator):
         return Fields(values), cuts
 
     async def _begin(self, visit: Visit, name: str, body: Fields, cuts: Sequence[Cut]) -> web.StreamResponse:
-        model = MODELS.get(name)
-        if model is None:
-            raise _own_error(404)
+        model = MODELS[name]
         given = body.inside("input", required=True)
         for option in ("webhook", "webhook_events_filter", "stream"):
             body.anything(option)
         body.refuse_rest()
         asked = await self._read(given, model, cuts)
-        prompt = str(asked.values["prompt"])
+        prompt = str(asked.values.get("prompt", ""))
         if (trouble := await self.misbehave(visit, prompt)) is not None:
             return trouble
-        id = self.studio.tasks.begin(_memo(name, prompt, asked), _inputs(asked))
+        id = self.studio.tasks.begin(_memo(name, prompt, model, asked), _inputs(asked))
         return await visit.send(await self._document(visit, _found(self.studio.tasks.find(id))), 201)
 
     async def _read(self, given: Fields, model: Model, cuts: Sequence[Cut]) -> Asked:
@@ -435,7 +483,7 @@ class Replicate(Simulator):
             "id": task.id,
             "model": task.memo["model"],
             "version": "hidden",
-            "input": {"prompt": task.prompt, **_values(task)},
+            "input": {**({"prompt": task.prompt} if task.prompt else {}), **_values(task)},
             "logs": "",
             "output": await self._output(visit, task) if status == "succeeded" else None,
             "data_removed": False,
@@ -476,13 +524,16 @@ def _state(task: Task) -> tuple[str, str | None]:
         return "processing", None
     if fails(prompt):
         return "failed", "Prediction failed: the model ran out of memory (E1001)"
+    if flaw := task.memo.get("flaw"):
+        return "failed", str(flaw)
     return "succeeded", None
 
 
-def _memo(name: str, prompt: str, asked: Asked) -> dict[str, object]:
-    width, height = size_of(asked)
+def _memo(name: str, prompt: str, model: Model, asked: Asked) -> dict[str, object]:
+    width, height = size_of(model, asked)
     values = {field: value for field, value in asked.values.items() if field != "prompt"}
-    return {"model": name, "prompt": prompt, "values": values, "width": width, "height": height, "many": many(asked)}
+    drawn = {"values": values, "width": width, "height": height, "many": many(asked)}
+    return {"model": name, "prompt": prompt, "flaw": flaw_of(model, asked.first), **drawn}
 
 
 def _inputs(asked: Asked) -> list[bytes]:
@@ -496,9 +547,9 @@ def _values(task: Task) -> Values:
 
 
 def _scenes(task: Task) -> list[Scene]:
-    values = _values(task)
+    values, model = _values(task), MODELS[str(task.memo["model"])]
     seed, quality = values.get("seed"), values.get("output_quality")
-    word = str(values.get("output_format", "jpg"))
+    word = str(values.get("output_format", model.makes))
     first = Scene(
         model=str(task.memo["model"]),
         prompt=task.prompt,
@@ -507,6 +558,8 @@ def _scenes(task: Task) -> list[Scene]:
         seed=seed % 2**31 if isinstance(seed, int) else seed_from(task.id),
         format="jpeg" if word == "jpg" else word,
         compression=quality if isinstance(quality, int) else None,
+        transparent=model.transparent,
+        kept=model.kept,
         base=task.inputs[0] if task.inputs else None,
         mask=task.inputs[1] if len(task.inputs) > 1 else None,
     )

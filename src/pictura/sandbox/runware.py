@@ -9,6 +9,9 @@ collection of skills tell of them (2026, third party), seedream's sizes ImageRou
     `[fault:failed]`  a task that ends with timeoutProvider
     `[nsfw]`          a picture that the check flags, where the check was asked for
 
+Models that work over a picture without a word have tasks of their own, which go by two names: the SDK's, and that of
+the vendor's pages. Their picture may stand in `inputImage` or in `inputs.image`.
+
 Not as at the vendor: a task's UUID is the caller's, so it cannot carry its state, and a sandbox started anew knows none
 of the tasks before; it answers as for any unknown one, with nothing. Over WebSocket no other faults are played. Only
 images are drawn; all else is an unsupported task.
@@ -21,6 +24,7 @@ import uuid
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from itertools import zip_longest
+from typing import TypedDict
 
 import msgspec
 from aiohttp import WSMsgType, web
@@ -99,7 +103,45 @@ MODELS = {
     "bytedance:seedream@4.5": Model(edges=(256, 16_383), pixels=(3_686_400, 16_777_216), references=14),
 }
 
-FORMATS = {"JPG": "jpeg", "PNG": "png", "WEBP": "webp"}
+
+class Tool(msgspec.Struct, frozen=True, kw_only=True):
+    """A model that works over a picture without a word: its task by both names; `formats` begin with the default.
+
+    `kept`: it shows the picture itself, as large or so many times as large as one of `factors` says; `transparent`:
+    without its ground.
+    """
+
+    tasks: tuple[str, ...]
+    formats: tuple[str, ...]
+    factors: tuple[int, ...] = ()
+    kept: bool = False
+    transparent: bool = False
+    dollars: float
+
+
+TOOLS = {
+    "recraft:1@1": Tool(tasks=("vectorize",), formats=("SVG",), dollars=0.01),
+    "runware:112@1": Tool(
+        tasks=("imageBackgroundRemoval", "removeBackground"),
+        formats=("PNG", "JPG", "WEBP"),
+        kept=True,
+        transparent=True,
+        dollars=0.0006,
+    ),
+    "runware:503@1": Tool(
+        tasks=("imageUpscale", "upscale"),
+        formats=("JPG", "PNG", "WEBP"),
+        factors=(2, 4),
+        kept=True,
+        dollars=0.0045,
+    ),
+}
+TASKS = frozenset(task for tool in TOOLS.values() for task in tool.tasks)
+#: On each side of what is enlarged; its picture is made smaller first.
+ENLARGED_SIDE = 4096
+
+FORMATS = {"JPG": "jpeg", "PNG": "png", "WEBP": "webp", "SVG": "svg"}
+PIXEL_FORMATS = ("JPG", "PNG", "WEBP")
 OUTPUT_TYPES = ("URL", "base64Data", "dataURI")
 INPUT_FORMATS = ("png", "jpeg", "webp")
 INPUT_BYTES = 20_000_000
@@ -154,8 +196,9 @@ _FAILURE = ApiError("timeoutProvider", "The external provider did not respond wi
 
 
 class Drawing(msgspec.Struct, frozen=True, kw_only=True):
-    """An imageInference task but for its pictures."""
+    """A task but for its pictures. `seeded`: the seed is told with the result."""
 
+    task: str = "imageInference"
     model: str
     prompt: str
     count: int
@@ -167,7 +210,12 @@ class Drawing(msgspec.Struct, frozen=True, kw_only=True):
     output_type: str
     later: bool
     costs: bool
-    checks: bool
+    dollars: float
+    seeded: bool = True
+    checks: bool = False
+    transparent: bool = False
+    kept: bool = False
+    masked: bool = False
 
 
 def read_drawing(fields: Fields, name: str, model: Model, first: Input | None) -> Drawing:
@@ -186,13 +234,56 @@ def read_drawing(fields: Fields, name: str, model: Model, first: Input | None) -
         width=width,
         height=height,
         seed=seed_from(name, prompt) if seed is None else seed % 2**31,
-        format=FORMATS[fields.word("outputFormat", tuple(FORMATS), "JPG")],
+        format=FORMATS[fields.word("outputFormat", PIXEL_FORMATS, "JPG")],
         quality=fields.whole("outputQuality", 20, 99),
-        output_type=fields.word("outputType", OUTPUT_TYPES, "URL"),
-        later=fields.word("deliveryMethod", ("sync", "async"), "sync") == "async",
-        costs=fields.flag("includeCost"),
+        **_delivery(fields),
+        dollars=model.dollars,
         checks=_checks(fields),
+        masked=model.seed_image,
     )
+
+
+def read_work(fields: Fields, task: str, name: str, tool: Tool, picture: Input) -> Drawing:
+    """Raises Wrong for the first thing that is wrong."""
+    width, height = _enlarged(fields, tool, picture) if tool.factors else picture.enlarged(1)
+    format = FORMATS[fields.word("outputFormat", tool.formats, tool.formats[0])]
+    return Drawing(
+        task=task,
+        model=name,
+        prompt="",
+        count=1,
+        width=width,
+        height=height,
+        seed=seed_from(name, picture.fingerprint),
+        format=format,
+        quality=None if format == "svg" else fields.whole("outputQuality", 20, 99),
+        **_delivery(fields),
+        dollars=tool.dollars,
+        seeded=False,
+        transparent=tool.transparent,
+        kept=tool.kept,
+    )
+
+
+def _enlarged(fields: Fields, tool: Tool, picture: Input) -> tuple[int, int]:
+    factor = fields.whole("upscaleFactor", 1, 99, required=True) or 1
+    if factor not in tool.factors:
+        raise Wrong("upscaleFactor", "value", f"upscaleFactor must be one of {tool.factors}")
+    return picture.enlarged(factor, ENLARGED_SIDE)
+
+
+class Delivery(TypedDict):
+    output_type: str
+    later: bool
+    costs: bool
+
+
+def _delivery(fields: Fields) -> Delivery:
+    return {
+        "output_type": fields.word("outputType", OUTPUT_TYPES, "URL"),
+        "later": fields.word("deliveryMethod", ("sync", "async"), "sync") == "async",
+        "costs": fields.flag("includeCost"),
+    }
 
 
 def _read_tuning(fields: Fields, model: Model) -> None:
@@ -354,6 +445,8 @@ class Runware(Simulator):
             return await self._tell(visit, read_uuid(fields))
         if kind == "imageInference":
             return await self._infer(visit, read_uuid(fields), fields, cuts)
+        if kind in TASKS:
+            return await self._work(visit, kind, read_uuid(fields), fields, cuts)
         raise ApiError("unsupportedTaskType", f"The task type {kind[:50]!r} is not supported.", "taskType")
 
     async def _infer(self, visit: Visit, id: str, fields: Fields, cuts: Sequence[Cut]) -> list[dict[str, object]]:
@@ -364,15 +457,34 @@ class Runware(Simulator):
         inputs = await self._inputs(fields, model, cuts)
         drawing = read_drawing(fields, name, model, inputs[0] if inputs else None)
         fields.refuse_rest()
+        return await self._begin(visit, id, drawing, [image.data for image in inputs])
+
+    async def _work(
+        self, visit: Visit, kind: str, id: str, fields: Fields, cuts: Sequence[Cut]
+    ) -> list[dict[str, object]]:
+        name = fields.text("model", required=True)
+        tool = TOOLS.get(name)
+        if tool is None or kind not in tool.tasks:
+            raise ApiError("invalidModel", f"The model {name[:100]!r} does not do {kind}.", "model")
+        inputs = fields.inside("inputs")
+        given = fields.text("inputImage") or inputs.text("image")
+        inputs.refuse_rest()
+        if not given:
+            raise Wrong("inputImage", "missing", "inputImage is required")
+        picture = await self._input("inputImage", given, cuts)
+        drawing = read_work(fields, kind, name, tool, picture)
+        fields.refuse_rest()
+        return await self._begin(visit, id, drawing, [picture.data])
+
+    async def _begin(self, visit: Visit, id: str, drawing: Drawing, data: Sequence[bytes]) -> list[dict[str, object]]:
         if id in self._begun:
             raise ApiError("conflictTaskUUID", "A task with this taskUUID exists already.", "taskUUID")
         if refused(drawing.prompt):
             raise _REFUSAL
-        data = [image.data for image in inputs]
         memo = msgspec.to_builtins(drawing)
         self._remember(id, self.studio.tasks.begin(memo, data) if drawing.later else "")
         if drawing.later:
-            return [{"taskType": "imageInference", "taskUUID": id}]
+            return [{"taskType": drawing.task, "taskUUID": id}]
         if fails(drawing.prompt) or refused_late(drawing.prompt):
             raise _FAILURE if fails(drawing.prompt) else _REFUSAL
         return await self._results(visit, id, drawing, data)
@@ -407,7 +519,7 @@ class Runware(Simulator):
             return []
         drawing = msgspec.convert(task.memo, Drawing)
         if task.phase != "done":
-            waiting: dict[str, object] = {"taskType": "imageInference", "taskUUID": id, "status": "processing"}
+            waiting: dict[str, object] = {"taskType": drawing.task, "taskUUID": id, "status": "processing"}
             return [dict(waiting) for _ in range(drawing.count)]
         if refused_late(drawing.prompt):
             raise _REFUSAL
@@ -422,13 +534,13 @@ class Runware(Simulator):
         pictures = await self.paint(visit, scenes)
         return [
             {
-                "taskType": "imageInference",
+                "taskType": drawing.task,
                 "taskUUID": id,
                 "status": "success",
                 "imageUUID": str(uuid.uuid4()),
-                "seed": scene.seed,
+                **({"seed": scene.seed} if drawing.seeded else {}),
                 **self._carried(picture, drawing),
-                **({"cost": MODELS[drawing.model].dollars} if drawing.costs else {}),
+                **({"cost": drawing.dollars} if drawing.costs else {}),
                 **({"NSFWContent": "[nsfw]" in drawing.prompt} if drawing.checks else {}),
             }
             for scene, picture in zip_longest(scenes, pictures)  # `paint` may be told to give none
@@ -440,7 +552,7 @@ class Runware(Simulator):
         if drawing.output_type == "base64Data":
             return {"imageBase64Data": Inline(picture)}
         if drawing.output_type == "dataURI":
-            return {"imageDataURI": Inline(picture, f"data:image/{drawing.format};base64,")}
+            return {"imageDataURI": Inline(picture, f"data:{picture.media_type};base64,")}
         return {"imageURL": self.hosted(picture, drawing.prompt)}
 
 
@@ -477,7 +589,6 @@ def _key(tasks: Sequence[Mapping[str, object]]) -> str:
 
 
 def _scenes(drawing: Drawing, inputs: Sequence[bytes]) -> list[Scene]:
-    masked = MODELS[drawing.model].seed_image and len(inputs) > 1
     first = Scene(
         model=drawing.model,
         prompt=drawing.prompt,
@@ -485,7 +596,9 @@ def _scenes(drawing: Drawing, inputs: Sequence[bytes]) -> list[Scene]:
         height=drawing.height,
         format=drawing.format,
         compression=drawing.quality,
+        transparent=drawing.transparent,
+        kept=drawing.kept,
         base=inputs[0] if inputs else None,
-        mask=inputs[1] if masked else None,
+        mask=inputs[1] if drawing.masked and len(inputs) > 1 else None,
     )
     return [msgspec.structs.replace(first, seed=drawing.seed + index) for index in range(drawing.count)]
