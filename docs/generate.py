@@ -102,6 +102,7 @@ _TYPES = {
     "int": "integer",
     "float": "number",
     "bool": "true or false",
+    "bool | None": "true or false",
     "tuple[str, ...]": "list of texts",
     "Mapping[str, str]": "table of texts",
     "Mapping[str, object]": "table",
@@ -218,13 +219,14 @@ def _variables(node: ast.ClassDef) -> Iterator[tuple[str, str]]:
 
 def _provider_variables() -> Iterator[tuple[str, str, str]]:
     for name, provider in ours("pictura.providers", Provider).items():  # type: ignore[type-abstract]
-        if provider.env:
+        if provider.env or provider.base_url_env:
             yield f"`{name}`", _variables_of(provider), _reach(provider)
 
 
 def _variables_of(provider: type[Provider]) -> str:
     optional = [f"{_names(names)} (optional)" for names in provider.optional_env.values()]
-    return ", ".join([*map(_names, provider.env.values()), *optional]) or "–"
+    needed = [*provider.env.values(), *filter(None, [provider.base_url_env])]
+    return ", ".join([*map(_names, needed), *optional]) or "–"
 
 
 def _names(names: str) -> str:
@@ -261,7 +263,18 @@ answer was lost can be sent again without being paid twice. *Pictures a call*: m
 name*: a channel may list models that no card describes. *Sandbox*: where its own wire is imitated faithfully on the
 gateway's port, open to a test key ([how to](../how-to/sandbox.md)); plain: its models are drawn all the same, but on a
 wire of the house's own.
-"""
+
+## Options
+
+What a channel may tell its provider beside, `options = {{…}}` in its [settings](settings.md).
+
+{table(("Provider", "Option", "What it is"), _options(found))}"""
+
+
+def _options(found: Mapping[str, type[Provider]]) -> Iterator[tuple[str, str, str]]:
+    for name, provider in found.items():
+        for option, what in provider.channel_options.items():
+            yield f"`{name}`", f"`{option}`", what
 
 
 _ABILITIES = (

@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from types import ModuleType
 
+import msgspec
 import pytest
 from cyclopts.exceptions import CycloptsError
 from PIL import Image
@@ -28,6 +29,7 @@ from pictura.doors.house import House, open_house
 from pictura.doors.http.app import application
 from pictura.doors.http.server import Server, listen
 from pictura.infra.config import Environment, Settings, load
+from pictura.providers.comfyui import fill, read_workflow
 from pictura.providers.openai import OpenAI
 from pictura.sandbox import base as sandbox
 
@@ -294,6 +296,24 @@ async def test_the_models_of_the_settings_in_the_how_to_are_there(tmp_path: Path
         posters = house.planner.find("posters")
         assert (posters.card.id, posters.provider, posters.origin) == ("house-style", "volcengine", "file")
         assert {listing.origin for listing in house.catalog.all()} == {"built-in", "file"}
+
+
+async def test_the_workflow_of_the_how_to_is_taken(home: tuple[Path, str]) -> None:
+    folder, address = home
+    page = DOCS / "how-to/comfyui.md"
+    (workflow,) = blocks(page, "json")
+    (folder / "flux.json").write_text(workflow)
+    assert "flux: comfyui at http://127.0.0.1:8188" in await run(pasted(commands(page), address), folder)
+
+
+def test_the_workflow_of_the_how_to_can_be_filled() -> None:
+    (workflow,) = blocks(DOCS / "how-to/comfyui.md", "json")
+    filled = fill(read_workflow(workflow), {"prompt": "a fox", "n": 2, "seed": 7, "width": 64})
+    assert "{{" not in msgspec.json.encode(filled).decode()
+    assert filled["4"].inputs["text"] == "a fox"
+    assert filled["5"].inputs["guidance"] == 3.5
+    assert filled["7"].inputs == {"width": 64, "height": 1024, "batch_size": 2}
+    assert filled["8"].inputs["steps"] == 20
 
 
 async def test_the_sdk_example_draws(home: tuple[Path, str]) -> None:

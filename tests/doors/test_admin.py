@@ -181,6 +181,7 @@ async def test_every_answer_carries_a_request_id_and_is_kept_nowhere(door: Door)
         ("POST", "/channels", {"name": "sandbox-openai", "provider": "openai", "api_key": "k"}, 400, "name", "sandbox"),
         ("POST", "/channels", {"name": "x", "provider": "openai", "api_key_env": "K"}, 400, "api_key_env", "toml"),
         ("POST", "/channels", {"name": "x", "provider": "openai", "base_url": "ftp://x"}, 400, "base_url", "https://"),
+        ("POST", "/channels", {"name": "x", "provider": "comfyui", "options": {"a": 1}}, 400, "options", "workflow"),
         ("POST", "/channels", {"name": "x", "provider": "openai", "api_key": "k", "weight": -1}, 400, "weight", "0 to"),
         (
             "POST",
@@ -405,6 +406,15 @@ async def test_a_new_channel_serves_at_once_until_it_is_removed(door: Door) -> N
     assert (await send(door, "DELETE", "/channels/third")).status == 200
     assert (await newest_notice(door)).action == "remove channel"
     assert await draws(door, LIVE, "brand-new") == 404
+
+
+async def test_an_engine_s_channel_tells_its_options(door: Door) -> None:
+    graph = {"1": {"class_type": "KSampler", "inputs": {"seed": "{{seed}}"}}}
+    wanted = {"name": "third", "provider": "comfyui", "options": {"workflow": graph}, "models": ["painter"]}
+    made = await act(door, "POST", "/channels", ChannelShown, wanted)
+    assert made.options == {"workflow": graph}
+    assert made.base_url == "http://127.0.0.1:8188" and made.allow_private_network
+    await send(door, "DELETE", "/channels/third")
 
 
 async def test_a_channel_keeps_its_key_when_it_is_changed_but_for_no_other_address(door: Door) -> None:

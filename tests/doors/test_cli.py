@@ -568,6 +568,14 @@ async def test_channels_are_added_and_removed(home: Home) -> None:
             assert told.code == 0
             listed = await asyncio.to_thread(home.run, "channels")
             assert "mine" in listed.out and "ready" in listed.out and "sk-2" not in listed.out
+            (home.folder / "flow.json").write_text('{"1": {"class_type": "KSampler", "inputs": {"seed": "{{seed}}"}}}')
+            engine = ("channels", "add", "engine", "--provider=comfyui", "--no-key", "--option", "workflow=@flow.json")
+            assert (await asyncio.to_thread(home.run, *engine)).code == 0
+            told = await asyncio.to_thread(home.run, "channels", "--json")
+            options = {channel["name"]: channel["options"] for channel in msgspec.json.decode(told.out)}
+            assert options["engine"]["workflow"]["1"]["class_type"] == "KSampler"
+            refused = await asyncio.to_thread(home.run, *engine[:-1], "workflow=@nowhere.json")
+            assert refused.code == 1 and "nowhere.json cannot be read" in refused.err
             assert (await asyncio.to_thread(home.run, "channels", "remove", "mine")).code == 0
             refused = await asyncio.to_thread(home.run, "channels", "remove", "mine")
             assert refused.code == 1 and "no channel 'mine'" in refused.err

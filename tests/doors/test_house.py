@@ -140,6 +140,22 @@ async def test_a_channel_of_the_file_stands_for_the_environment_s(tmp_path: Path
         assert house.channels.get("main").secrets == {"api_key": KEY}
 
 
+async def test_an_engine_s_address_in_the_environment_becomes_a_channel(tmp_path: Path) -> None:
+    environment = given(COMFYUI_BASE_URL="http://10.0.0.7:8188", COMFYUI_API_KEY=KEY, VLLM_API_KEY=KEY)
+    async with open_house(tmp_path, Settings(), environment) as house:
+        assert live(house) == {"comfyui": "environment"}
+        record = house.channels.get("comfyui")
+        assert (record.base_url, record.secrets) == ("http://10.0.0.7:8188", {"api_key": KEY})
+        assert record.allow_private
+
+
+async def test_an_option_that_means_nothing_is_named(tmp_path: Path) -> None:
+    wrong = ChannelSettings(name="main", provider="comfyui", options={"workflow": "{}", "flow": 1})
+    with pytest.raises(BadRequest, match="channel 'main': comfyui has no option 'flow'"):
+        async with open_house(tmp_path, configured(wrong), NOTHING):
+            pass
+
+
 async def test_every_provider_has_a_channel_into_the_sandbox(tmp_path: Path) -> None:
     async with open_house(tmp_path, Settings(), NOTHING) as house:
         sandboxed = {record.provider: record for record in house.channels.all() if record.sandbox}

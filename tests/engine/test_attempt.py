@@ -89,8 +89,12 @@ async def test_a_task_is_saved_before_the_first_check(rig: Rig) -> None:
 
 
 async def test_a_provider_sees_its_channel(rig: Rig) -> None:
-    record = channel("azure", base_url="https://x.example", secrets={"api_key": "k"}, region="EU", timeout_s=7)
+    options = {"sub_app_id": 7}
+    record = channel(
+        "azure", base_url="https://x.example", secrets={"api_key": "k"}, region="EU", timeout_s=7, options=options
+    )
     via = rig.caller.channel(record)
+    assert via.options == options
     assert (via.name, via.base_url, via.region, via.secrets) == ("azure", "https://x.example", "EU", {"api_key": "k"})
     assert (via.timeouts.read_s, via.timeouts.total_s) == (7, 307)
     assert not via.allow_private

@@ -10,7 +10,7 @@ import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
-from pictura.infra.dial import BadUrl, Dialler, PrivateAddress, explain, is_public, parse_url
+from pictura.infra.dial import BadUrl, Dialler, PrivateAddress, explain, is_loopback, is_public, parse_url
 
 PUBLIC = ["8.8.8.8", "2001:4860:4860::8888", "::ffff:8.8.8.8", "64:ff9b::808:808", "2002:808:808::1"]
 NOT_PUBLIC = [
@@ -70,6 +70,22 @@ def test_public(address: str) -> None:
 @pytest.mark.parametrize("address", NOT_PUBLIC)
 def test_not_public(address: str) -> None:
     assert not is_public(address)
+
+
+@pytest.mark.parametrize(
+    ("url", "found"),
+    [
+        ("http://127.0.0.1:8188", True),
+        ("http://127.8.0.1/v1", True),
+        ("http://[::1]:8000/v1", True),
+        ("http://10.0.0.1:8000", False),
+        ("https://api.openai.com/v1", False),
+        ("http://localhost:8000", False),
+        ("", False),
+    ],
+)
+def test_an_address_of_this_machine(url: str, found: bool) -> None:
+    assert is_loopback(url) is found
 
 
 async def test_only_what_is_allowed_reaches_a_private_address() -> None:

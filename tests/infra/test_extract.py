@@ -223,7 +223,7 @@ def compare(plain: object, left: object, cuts: list[Cut], data_urls: bool, key: 
                 assert one[0] == other[0]
                 count += compare(one[1], other[1], cuts, data_urls, one[0], one[0] in KEYS)
             else:
-                count += compare(one, other, cuts, data_urls, key)
+                count += compare(one, other, cuts, data_urls, key, wanted)
         return count
     found = base64_of(plain, wanted, data_urls) if isinstance(plain, str) else None
     if found is None:
@@ -368,8 +368,10 @@ def test_several_pictures_keep_their_order_and_their_places() -> None:
         '["b64_json","QUJD"]',
         '{"b64_json":null,"image":false}',
         '{"b64_json":12,"x":"QUJD"}',
-        '{"b64_json":["QUJD",["QUJD"]]}',
         '{"b64_json":{"x":"QUJD"},"y":"QUJD"}',
+        '{"b64_json":["",[],[""],null,true,12,{},{"x":"QUJD","y":["QUJD"]},[{"x":"QUJD"}]],"z":"QUJD"}',
+        '{"x":[{"b64_json":[]},"QUJD",{"image":[1]},["QUJD"]]}',
+        '["QUJD",["QUJD"]]',
         '{"xb64_json":"QUJD","b64_jsonx":"QUJD","B64_JSON":"QUJD"}',
         r'{"x\"b64_json":"QUJD","b64_json\\":"QUJD"}',
         '{"b64_json":"","image" : "" }',
@@ -406,7 +408,7 @@ def test_url_safe_and_unpadded_base64_of_any_length(size: int) -> None:
     ],
 )
 def test_a_url_under_a_wanted_key_stays(url: str) -> None:
-    body = f'{{"image":"{url}","images":["{url}"]}}'
+    body = f'{{"image":"{url}","b64_json":["{url}","",[1,"{url}"]]}}'
     outcome = extract(body, data_urls=True)
     assert outcome.skeleton == body.encode() and outcome.pictures == []
 
@@ -457,6 +459,26 @@ def test_a_picture_in_an_array_has_the_key_of_the_array() -> None:
     assert outcome.keys == ["images", "inner", "deep", "deep", "images", "z", "b"]
     assert outcome.pictures == [PICTURE] * 7
     assert extract(json.dumps([url, [url], {"x": [url]}, url]), data_urls=True).keys == ["", "", "x", ""]
+
+
+@pytest.mark.parametrize("data_urls", [False, True])
+@pytest.mark.parametrize("gap", ["", " ", "\n\t"])
+@pytest.mark.parametrize("key", ["image", "imag\\u0065"])
+def test_of_an_array_under_a_wanted_key_every_string_is_a_picture(key: str, gap: str, data_urls: bool) -> None:
+    url = f"data:image/webp;base64,{BASE64}"
+    array = f'["QUJD", "", null, [["{url}"], {{"x": "QUJD", "b64_json": "QUJD"}}, "QUJD"], 1, "https://a", "QUI="]'
+    body = f'{{"n": 1, "{key}": {array}, "x": ["QUJD"]}}'.replace(" ", gap)
+    outcome = extract(body, data_urls=data_urls)
+    assert outcome.pictures == [b"ABC", PICTURE, b"ABC", b"ABC", b"AB"] and outcome.flaws == [""] * 5
+    assert outcome.keys == ["image", "image", "b64_json", "image", "image"]
+    assert outcome.media_types == ["", "image/webp", "", "", ""]
+    left = [mark(0), "", None, [[mark(1)], {"x": "QUJD", "b64_json": mark(2)}, mark(3)], 1, "https://a", mark(4)]
+    assert json.loads(outcome.skeleton) == {"n": 1, "image": left, "x": ["QUJD"]}
+
+
+def test_of_an_array_under_a_wanted_key_too_a_flaw_ends_nothing() -> None:
+    outcome = extract(f'{{"image":["a fox","{BASE64}","Q"]}}')
+    assert [bool(flaw) for flaw in outcome.flaws] == [True, False, True] and outcome.pictures[1] == PICTURE
 
 
 def test_a_data_url_that_is_itself_a_key_stays() -> None:
@@ -659,6 +681,9 @@ ENDLESS = {
     "an escaped key": (b'{"', rb"\u0061"),
     "no data URL": (b'{"x":"data:', b"x"),
     "empty pictures": (b"{", b'"b64_json":"",'),
+    "empty pictures in an array": (b'{"b64_json":[', b'"","",'),
+    "numbers for pictures": (b'{"b64_json":[', b"1,2,"),
+    "URLs for pictures": (b'{"b64_json":[', b'"a://bc",'),
     "quotes": (b"", b'"'),
 }
 

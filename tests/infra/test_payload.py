@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pictura.core.picture import Inline, data_url
-from pictura.infra.payload import Part, Payload, bytes_payload, json_payload, multipart_payload
+from pictura.infra.payload import Part, Payload, bytes_payload, field, json_payload, multipart_payload
 from pictura.infra.spool import CHUNK_BYTES, Spool
 
 BIG = bytes(range(256)) * 4096  # 1 MB, in a file
@@ -115,6 +115,12 @@ async def test_a_form_of_text_and_files(spool: Spool) -> None:
     assert image.get_filename() == "fox.png"
     assert image.get_content_type() == "image/png"
     assert image.get_payload(decode=True) == BIG
+
+
+def test_a_field_is_text_or_json() -> None:
+    values = {"prompt": 'a "fox"', "n": 2, "strength": 0.5, "raw": True, "loras": [{"path": "ä"}]}
+    texts = [field(name, value).value for name, value in values.items()]
+    assert texts == ['a "fox"', "2", "0.5", "true", '[{"path":"ä"}]']
 
 
 async def test_a_part_s_own_type_goes_before_the_spool_s(spool: Spool) -> None:

@@ -1,25 +1,158 @@
-"""Real upstreams on loopback for the providers: one that a test scripts, and the sandbox."""
+"""Upstreams on loopback for the providers: one that a test scripts, and the sandbox; and what tests ask of them."""
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import io
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
-from aiohttp import web
+from aiohttp import ClientSession, web
 from aiohttp.typedefs import Handler
 from PIL import Image
 
+from pictura.core.errors import Failed, Lost, Malformed, PicturaError, Refused, Rejected, Throttled
+from pictura.core.media import Media, flaw, sniff
 from pictura.core.model import ModelCard
+from pictura.core.picture import InMemory
 from pictura.infra.http import Client, Timeouts
 from pictura.infra.spool import Spool
-from pictura.providers.base import Ask, AskPicture, Channel
+from pictura.providers.base import Ask, AskPicture, Channel, Done, Pending, Provider, TaskProvider
 from pictura.sandbox.server import Sandbox
 
 KEY = "sk-test-0123456789"
+
+# What the fixtures give.
+OpenSpools = Callable[[], list[Spool]]
+Connect = Callable[[str], Channel]
+Serve = Callable[[Handler], Awaitable[Channel]]
+MakePicture = Callable[..., AskPicture]
+Make = Callable[..., Ask]
+
+
+# -- what is asked --
+
+
+def shown(image: Image.Image) -> AskPicture:
+    """An input as the engine hands it to a provider."""
+    encoded = io.BytesIO()
+    image.save(encoded, "png")
+    return AskPicture(InMemory(encoded.getvalue()), "image/png", *image.size)
+
+
+def half_mask() -> AskPicture:
+    """A mask of 64×64, transparent on its right."""
+    mask = Image.new("RGBA", (64, 64))
+    mask.paste((0, 0, 0, 255), (0, 0, 32, 64))
+    return shown(mask)
+
+
+def data_url(image: AskPicture) -> str:
+    """… and as a vendor finds it in JSON."""
+    return f"data:{image.media_type};base64,{base64.b64encode(image.source.read()).decode()}"
+
+
+# -- what comes of it --
+
+
+async def drawn_by(provider: Provider, asked: Ask, via: Channel) -> Done:
+    """Start, and ask until it is done."""
+    return await followed(provider, await provider.start(asked, via), via)
+
+
+async def followed(provider: Provider, outcome: Done | Pending, via: Channel) -> Done:
+    while isinstance(outcome, Pending):
+        assert isinstance(provider, TaskProvider)
+        await asyncio.sleep(0.02)
+        outcome = await provider.check(outcome, via)
+    return outcome
+
+
+async def fault_of(provider: Provider, asked: Ask, via: Channel) -> PicturaError:
+    return await fault(drawn_by(provider, asked, via))
+
+
+async def fault(work: Awaitable[object]) -> PicturaError:
+    """How it goes wrong, without a key in the message."""
+    with pytest.raises(PicturaError) as caught:
+        await work
+    assert KEY not in str(caught.value)
+    return caught.value
+
+
+async def files(done: Done) -> list[bytes]:
+    """The pictures' bytes, fetched where a URL was told; nothing under a dead one."""
+    found = []
+    async with ClientSession() as http:
+        for raw in done.pictures:
+            if raw.spool is not None:
+                found.append(raw.spool.read())
+                continue
+            async with http.get(raw.url) as answer:
+                found.append(await answer.read() if answer.ok else b"")
+    return found
+
+
+async def opened(done: Done) -> list[Image.Image]:
+    """The pictures' colours."""
+    return [Image.open(io.BytesIO(data)).convert("RGB") for data in await files(done)]
+
+
+async def looks(done: Done) -> list[Media]:
+    return [look(data) for data in await files(done)]
+
+
+async def pixels(done: Done) -> list[tuple[str, int, int]]:
+    """Format, width and height of each."""
+    return [(media.format, media.width, media.height) for media in await looks(done)]
+
+
+async def sides(done: Done) -> list[str]:
+    return [f"{media.width}x{media.height}" for media in await looks(done)]
+
+
+def look(data: bytes) -> Media:
+    """What kind of picture it is, a whole one."""
+    source = InMemory(data)
+    media = sniff(source.read, source.size)
+    assert flaw(source.read, source.size, media) == ""
+    return media
+
+
+#: What a prompt asks of the sandbox, and how most providers tell it.
+TROUBLES: Sequence[tuple[str, type[PicturaError]]] = (
+    ("[refuse]", Refused),
+    ("[fault:401]", Rejected),
+    ("[fault:402]", Rejected),
+    ("[fault:429]", Throttled),
+    ("[fault:500]", Failed),
+    ("[fault:502page]", Lost),
+    ("[fault:reset]", Lost),
+    ("[fault:garbage]", Malformed),
+    ("[fault:empty]", Malformed),
+)
+
+
+# -- who answers --
+
+
+def says(
+    body: object, status: int = 200, headers: Mapping[str, str] | None = None, media_type: str = "image/png"
+) -> Handler:
+    """A handler with one answer: JSON, a page, or bytes of a media type."""
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        await request.read()
+        if isinstance(body, bytes):
+            return web.Response(body=body, status=status, headers=headers, content_type=media_type)
+        if isinstance(body, str):
+            return web.Response(text=body, status=status, headers=headers, content_type="text/html")
+        return web.json_response(body, status=status, headers=headers)
+
+    return handler
 
 
 @pytest.fixture
@@ -98,20 +231,9 @@ async def sandbox(connect: Callable[[str], Channel]) -> AsyncIterator[Callable[[
 
 
 @pytest.fixture
-def picture(tmp_path: Path) -> Iterator[Callable[..., AskPicture]]:
-    """An input as the engine hands it to a provider."""
-    made: list[Spool] = []
-
-    def make(width: int = 64, height: int = 64) -> AskPicture:
-        encoded = io.BytesIO()
-        Image.new("RGBA", (width, height)).save(encoded, "png")
-        made.append(Spool(tmp_path))
-        made[-1].write(encoded.getvalue())
-        return AskPicture(made[-1], "image/png", width, height)
-
-    yield make
-    for spool in made:
-        spool.close()
+def picture() -> MakePicture:
+    """A transparent input of a size."""
+    return lambda width=64, height=64: shown(Image.new("RGBA", (width, height)))
 
 
 @pytest.fixture

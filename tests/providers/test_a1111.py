@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Awaitable, Callable, Iterator
-from pathlib import Path
+from functools import partial
 
 import msgspec
 import pytest
@@ -14,56 +13,13 @@ from PIL import Image
 from pictura.core.errors import BadRequest, Failed, Lost, Malformed, NotSent, PicturaError, Rejected, Throttled
 from pictura.core.media import sniff
 from pictura.core.size import parse
-from pictura.infra.spool import Spool
 from pictura.providers.a1111 import A1111
-from pictura.providers.base import Ask, AskPicture, Channel, Raw
+from tests.providers.conftest import Connect, Make, OpenSpools, Serve, fault_of, half_mask, opened, says, shown
 
-KEY = "sk-test-0123456789"
 CARD = A1111.MODELS[0]
 NAMED = A1111().generic("xl/fox.safetensors [0011223344]")
 
-Serve = Callable[[Handler], Awaitable[Channel]]
-Make = Callable[..., Ask]
-OpenSandbox = Callable[[str], Channel]
-
-
-@pytest.fixture
-def shown(tmp_path: Path) -> Iterator[Callable[[Image.Image], AskPicture]]:
-    """An input as the engine hands it to a provider."""
-    made: list[Spool] = []
-
-    def make(picture: Image.Image) -> AskPicture:
-        encoded = io.BytesIO()
-        picture.save(encoded, "png")
-        made.append(Spool(tmp_path))
-        made[-1].write(encoded.getvalue())
-        return AskPicture(made[-1], "image/png", *picture.size)
-
-    yield make
-    for spool in made:
-        spool.close()
-
-
-def opened(raw: Raw) -> Image.Image:
-    assert raw.spool is not None
-    return Image.open(io.BytesIO(raw.spool.read())).convert("RGB")
-
-
-def half_holed(mode: str = "RGBA") -> Image.Image:
-    """A mask that is transparent on its right."""
-    mask = Image.new("RGBA", (64, 64))
-    mask.paste((0, 0, 0, 255), (0, 0, 32, 64))
-    return mask.convert(mode)
-
-
-def answers(body: object, status: int = 200) -> Handler:
-    async def handler(request: web.Request) -> web.StreamResponse:
-        await request.read()
-        if isinstance(body, str):
-            return web.Response(text=body, status=status, content_type="text/html")
-        return web.json_response(body, status=status)
-
-    return handler
+fault = partial(fault_of, A1111())
 
 
 def notes(bodies: list[dict[str, object]], headers: list[dict[str, str]] | None = None) -> Handler:
@@ -78,32 +34,25 @@ def notes(bodies: list[dict[str, object]], headers: list[dict[str, str]] | None 
     return handler
 
 
-async def fault(channel: Channel, asked: Ask) -> PicturaError:
-    with pytest.raises(PicturaError) as caught:
-        await A1111().start(asked, channel)
-    assert KEY not in str(caught.value)
-    return caught.value
-
-
 # -- against the sandbox --
 
 
-async def test_pictures_have_the_size_and_their_seeds(sandbox: OpenSandbox, ask: Make) -> None:
+async def test_pictures_have_the_size_and_their_seeds(sandbox: Connect, ask: Make) -> None:
     params = {"seed": 7, "steps": 9, "guidance_scale": 3.5, "sampler_name": "DPM++ 2M", "scheduler": "Karras"}
     asked = ask(CARD, n=2, size=parse("64x96"), params=params)
     done = await A1111().start(asked, sandbox(A1111.sandbox_path))
     assert [raw.seed for raw in done.pictures] == [7, 8]
-    assert [opened(raw).size for raw in done.pictures] == [(64, 96), (64, 96)]
+    assert [image.size for image in await opened(done)] == [(64, 96), (64, 96)]
 
 
-async def test_a_model_by_its_title(sandbox: OpenSandbox, ask: Make) -> None:
+async def test_a_model_by_its_title(sandbox: Connect, ask: Make) -> None:
     assert (await A1111().start(ask(NAMED), sandbox(A1111.sandbox_path))).pictures
 
 
 async def test_another_checkpoint_than_was_asked_for_is_no_answer(
-    sandbox: OpenSandbox, ask: Make, open_spools: Callable[[], list[Spool]]
+    sandbox: Connect, ask: Make, open_spools: OpenSpools
 ) -> None:
-    found = await fault(sandbox(A1111.sandbox_path), ask(A1111().generic("missing.safetensors")))
+    found = await fault(ask(A1111().generic("missing.safetensors")), sandbox(A1111.sandbox_path))
     assert type(found) is Rejected and found.config
     assert "sandbox-v1" in found.message
     assert not open_spools()
@@ -122,36 +71,20 @@ async def test_an_edit_has_the_size_asked_for_or_the_pictures_own(
     given: tuple[int, int],
     asked: str,
     drawn: tuple[int, int],
-    sandbox: OpenSandbox,
+    sandbox: Connect,
     ask: Make,
-    shown: Callable[[Image.Image], AskPicture],
 ) -> None:
     said = ask(CARD, images=(shown(Image.new("RGB", given)),), size=parse(asked))
     done = await A1111().start(said, sandbox(A1111.sandbox_path))
-    assert opened(done.pictures[0]).size == drawn
+    assert [image.size for image in await opened(done)] == [drawn]
 
 
-@pytest.mark.parametrize("mode", ["RGBA", "LA"])
-async def test_where_our_mask_is_transparent_it_repaints(
-    mode: str, sandbox: OpenSandbox, ask: Make, shown: Callable[[Image.Image], AskPicture]
-) -> None:
-    image, mask = shown(Image.new("RGB", (64, 64), (255, 0, 0))), shown(half_holed(mode))
-    done = await A1111().start(ask(CARD, images=(image,), mask=mask), sandbox(A1111.sandbox_path))
-    drawn = opened(done.pictures[0])
+async def test_where_our_mask_is_transparent_it_repaints(sandbox: Connect, ask: Make) -> None:
+    image = shown(Image.new("RGB", (64, 64), (255, 0, 0)))
+    done = await A1111().start(ask(CARD, images=(image,), mask=half_mask()), sandbox(A1111.sandbox_path))
+    (drawn,) = await opened(done)
     assert drawn.getpixel((3, 3)) == (255, 0, 0)
     assert drawn.getpixel((60, 3)) != (255, 0, 0)
-
-
-async def test_a_damaged_mask_is_the_callers_fault(
-    sandbox: OpenSandbox, ask: Make, shown: Callable[[Image.Image], AskPicture], tmp_path: Path
-) -> None:
-    spool = Spool(tmp_path)
-    spool.write(b"\x89PNG\r\n\x1a\nbroken")
-    mask = AskPicture(spool, "image/png", 64, 64)
-    image = shown(Image.new("RGB", (64, 64)))
-    found = await fault(sandbox(A1111.sandbox_path), ask(CARD, images=(image,), mask=mask))
-    assert (type(found), found.param) == (BadRequest, "mask")
-    spool.close()
 
 
 FAULTS: dict[str, tuple[type[PicturaError], dict[str, object]]] = {
@@ -168,28 +101,28 @@ FAULTS: dict[str, tuple[type[PicturaError], dict[str, object]]] = {
 
 
 @pytest.mark.parametrize("name", FAULTS)
-async def test_faults(name: str, sandbox: OpenSandbox, ask: Make, open_spools: Callable[[], list[Spool]]) -> None:
+async def test_faults(name: str, sandbox: Connect, ask: Make, open_spools: OpenSpools) -> None:
     kind, facts = FAULTS[name]
-    found = await fault(sandbox(A1111.sandbox_path), ask(CARD, prompt=f"[fault:{name}]"))
+    found = await fault(ask(CARD, prompt=f"[fault:{name}]"), sandbox(A1111.sandbox_path))
     assert type(found) is kind
     assert {fact: getattr(found, fact) for fact in facts} == facts
     assert not open_spools()
 
 
-async def test_a_truncated_picture_is_handed_on_as_it_came(sandbox: OpenSandbox, ask: Make) -> None:
+async def test_a_truncated_picture_is_handed_on_as_it_came(sandbox: Connect, ask: Make) -> None:
     done = await A1111().start(ask(CARD, prompt="[fault:truncated]"), sandbox(A1111.sandbox_path))
     spool = done.pictures[0].spool
     assert spool is not None and sniff(spool.read, spool.size).width == 512
 
 
-async def test_what_the_server_says_of_the_callers_fault(sandbox: OpenSandbox, ask: Make) -> None:
-    found = await fault(sandbox(A1111.sandbox_path), ask(CARD, params={"sampler_name": "Brush"}))
+async def test_what_the_server_says_of_the_callers_fault(sandbox: Connect, ask: Make) -> None:
+    found = await fault(ask(CARD, params={"sampler_name": "Brush"}), sandbox(A1111.sandbox_path))
     assert (type(found), found.message) == (BadRequest, "Sampler not found")
-    found = await fault(sandbox(A1111.sandbox_path), ask(CARD, size=parse("9000x8")))
+    found = await fault(ask(CARD, size=parse("9000x8")), sandbox(A1111.sandbox_path))
     assert (type(found), found.message) == (BadRequest, "width: Expected `int` <= 8192")
 
 
-async def test_a_prompt_is_never_refused(sandbox: OpenSandbox, ask: Make) -> None:
+async def test_a_prompt_is_never_refused(sandbox: Connect, ask: Make) -> None:
     assert (await A1111().start(ask(CARD, prompt="[refuse]"), sandbox(A1111.sandbox_path))).pictures
 
 
@@ -202,11 +135,9 @@ async def test_what_was_not_said_is_not_sent(serve: Serve, ask: Make) -> None:
     assert bodies == [{"prompt": "a fox", "n_iter": 1}]
 
 
-async def test_an_inpainting_as_the_web_page_does_it(
-    serve: Serve, ask: Make, shown: Callable[[Image.Image], AskPicture]
-) -> None:
+async def test_an_inpainting_as_the_web_page_does_it(serve: Serve, ask: Make) -> None:
     bodies: list[dict[str, object]] = []
-    image, mask = shown(Image.new("RGB", (64, 64))), shown(half_holed())
+    image, mask = shown(Image.new("RGB", (64, 64))), half_mask()
     said = ask(NAMED, images=(image,), mask=mask, params={"strength": 0.4, "seed": -1})
     await A1111().start(said, await serve(notes(bodies)))
     (body,) = bodies
@@ -269,15 +200,15 @@ async def test_which_of_the_pictures_were_asked_for(
     found: list[tuple[bytes, int | None]],
     serve: Serve,
     ask: Make,
-    open_spools: Callable[[], list[Spool]],
+    open_spools: OpenSpools,
 ) -> None:
-    done = await A1111().start(ask(CARD, n=2), await serve(answers({"images": images, "info": info})))
+    done = await A1111().start(ask(CARD, n=2), await serve(says({"images": images, "info": info})))
     assert [(raw.spool.read() if raw.spool else b"", raw.seed) for raw in done.pictures] == found
     assert len(open_spools()) == len(found)
 
 
 async def test_what_is_no_base64_is_marked(serve: Serve, ask: Make) -> None:
-    done = await A1111().start(ask(CARD), await serve(answers({"images": ["a fox!"]})))
+    done = await A1111().start(ask(CARD), await serve(says({"images": ["a fox!"]})))
     assert done.pictures[0].flaw
 
 
@@ -293,9 +224,9 @@ async def test_what_is_no_base64_is_marked(serve: Serve, ask: Make) -> None:
 async def test_by_which_marks_a_checkpoint_is_known(
     info: dict[str, object], other: bool, serve: Serve, ask: Make
 ) -> None:
-    channel = await serve(answers({"images": ["Zm94"], "info": told(**info)}))
+    channel = await serve(says({"images": ["Zm94"], "info": told(**info)}))
     if other:
-        assert type(await fault(channel, ask(NAMED))) is Rejected
+        assert type(await fault(ask(NAMED), channel)) is Rejected
     else:
         assert (await A1111().start(ask(NAMED), channel)).pictures
 
@@ -315,14 +246,14 @@ async def test_by_which_marks_a_checkpoint_is_known(
 async def test_errors(
     status: int, body: object, kind: type[PicturaError], message: str | None, serve: Serve, ask: Make
 ) -> None:
-    found = await fault(await serve(answers(body, status)), ask(CARD))
+    found = await fault(ask(CARD), await serve(says(body, status)))
     assert type(found) is kind
     assert message is None or found.message == message
     assert not isinstance(found, Rejected) or found.config
 
 
-async def test_no_server_is_not_sent(connect: Callable[[str], Channel], ask: Make) -> None:
-    assert type(await fault(connect("http://127.0.0.1:9"), ask(CARD))) is NotSent
+async def test_no_server_is_not_sent(connect: Connect, ask: Make) -> None:
+    assert type(await fault(ask(CARD), connect("http://127.0.0.1:9"))) is NotSent
 
 
 async def test_a_server_that_dies_over_it_has_billed_nobody(serve: Serve, ask: Make) -> None:
@@ -332,6 +263,6 @@ async def test_a_server_that_dies_over_it_has_billed_nobody(serve: Serve, ask: M
         request.transport.abort()
         return web.Response()
 
-    found = await fault(await serve(handler), ask(CARD))
+    found = await fault(ask(CARD), await serve(handler))
     assert type(found) is Failed and isinstance(found.__cause__, Lost)
     assert found.safe_elsewhere and not found.possibly_billed

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -16,22 +15,26 @@ from pictura.providers.answers import (
     MESSAGE_CHARS,
     WORD_CHARS,
     close_unused,
+    closed_on_error,
     code_of,
+    document_of,
     items,
     kept_url,
     mapping,
     picture,
     question,
+    readable,
     said,
     task_id,
     whole,
     word,
 )
 from pictura.providers.base import Channel, Raw
+from tests.providers.conftest import Connect
 
 
 @pytest.fixture
-def channel(connect: Callable[[str], Channel]) -> Channel:
+def channel(connect: Connect) -> Channel:
     secrets = {"access_key": "AKLT-1", "secret_key": "AKLT-1-and-more", "session": ""}
     return msgspec.structs.replace(connect("http://127.0.0.1:1"), secrets=secrets)
 
@@ -119,6 +122,38 @@ def test_the_first_value_that_stands_for_a_picture(tmp_path: Path) -> None:
     assert picture([url, mark(0)], cuts) == Raw(url=url)
     assert picture(["ftp://files.example.com/1.png", "pictura-cut:7", 5], cuts) is None
     close_unused(cuts, [])
+
+
+@pytest.mark.parametrize(
+    ("seed", "prompt", "told"), [(7, "a red fox", (7, "a red fox")), (True, None, (None, "")), ("7", 7, (None, ""))]
+)
+def test_what_is_said_of_a_picture(seed: object, prompt: object, told: tuple[int | None, str]) -> None:
+    raw = picture(["https://files.example.com/1.png"], seed=seed, revised_prompt=prompt)
+    assert raw is not None and (raw.seed, raw.revised_prompt) == told
+
+
+def answered(body: bytes, status: int = 200, spool: Spool | None = None) -> Answer:
+    return Answer(status=status, headers={}, url="https://api.example.com/", body=body, spool=spool)
+
+
+def test_a_document_or_none() -> None:
+    assert document_of(answered(b'{"a":1}')) == readable(answered(b'{"a":1}', 500)) == {"a": 1}
+    assert document_of(answered(b"<html>")) == document_of(answered(b"[]")) == {}
+    with pytest.raises(Malformed):
+        readable(answered(b"<html>"))
+    with pytest.raises(Lost):
+        readable(answered(b"<html>", 502))
+
+
+def test_what_came_with_an_error_is_forgotten(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    with closed_on_error(answered(b"", spool=spool)):
+        pass
+    assert spool.read() == b""
+    with pytest.raises(KeyError), closed_on_error(answered(b"", spool=spool)):
+        raise KeyError
+    with pytest.raises(ValueError, match="closed"):
+        spool.read(0, 1)
 
 
 def test_unused_pictures_are_closed_and_used_ones_are_not(tmp_path: Path) -> None:

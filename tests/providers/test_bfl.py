@@ -3,13 +3,12 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import ExitStack
-from pathlib import Path
+from collections.abc import Callable, Mapping
+from functools import partial
 
 import msgspec
 import pytest
-from aiohttp import ClientSession, web
+from aiohttp import web
 from aiohttp.typedefs import Handler
 from PIL import Image
 
@@ -24,15 +23,25 @@ from pictura.core.errors import (
     Rejected,
     Throttled,
 )
-from pictura.core.media import Media, flaw, sniff
 from pictura.core.model import ModelCard
 from pictura.core.size import AUTO, Size, fit, parse
 from pictura.infra.http import Timeouts
-from pictura.infra.spool import Spool
-from pictura.providers.base import Ask, AskPicture, Channel, Done, Pending
+from pictura.providers.base import Channel, Done, Pending
 from pictura.providers.bfl import BlackForestLabs
+from tests.providers.conftest import (
+    KEY,
+    Connect,
+    Make,
+    MakePicture,
+    OpenSpools,
+    Serve,
+    drawn_by,
+    fault_of,
+    files,
+    look,
+    looks,
+)
 
-KEY = "sk-test-0123456789"
 CARDS = {card.id: card for card in BlackForestLabs.MODELS}
 PRO_1_1, ULTRA, KONTEXT = (CARDS[id] for id in ("flux-pro-1.1", "flux-pro-1.1-ultra", "flux-kontext-pro"))
 FILL, EXPAND = (CARDS[f"flux-pro-1.0-{id}"] for id in ("fill", "expand"))
@@ -40,10 +49,9 @@ PRO, FLEX, KLEIN, FLUX_3 = (CARDS[id] for id in ("flux-2-pro", "flux-2-flex", "f
 POLL = "/v1/get_result?id=t-1"
 SAMPLE = "https://delivery.bfl.ai/0.png"
 
-Serve = Callable[[Handler], Awaitable[Channel]]
-Make = Callable[..., Ask]
-MakePicture = Callable[..., AskPicture]
 Answer = Callable[[], web.StreamResponse]
+
+drawn, fault = partial(drawn_by, BlackForestLabs()), partial(fault_of, BlackForestLabs())
 
 
 class Seen(msgspec.Struct):
@@ -81,53 +89,8 @@ def notes(seen: list[Seen], answer: Answer = begun) -> Handler:
 
 
 @pytest.fixture
-def box(sandbox: Callable[[str], Channel]) -> Channel:
+def box(sandbox: Connect) -> Channel:
     return sandbox(BlackForestLabs.sandbox_path)
-
-
-@pytest.fixture
-def mask(tmp_path: Path) -> Iterator[Callable[[bytes], AskPicture]]:
-    """A mask of these bytes."""
-    with ExitStack() as made:
-
-        def make(data: bytes) -> AskPicture:
-            spool = Spool(tmp_path)
-            made.callback(spool.close)
-            spool.write(data)
-            return AskPicture(spool, "image/png", 2, 1)
-
-        yield make
-
-
-async def drawn(asked: Ask, via: Channel) -> Done:
-    task: Done | Pending = await BlackForestLabs().start(asked, via)
-    while isinstance(task, Pending):
-        await asyncio.sleep(0.02)
-        task = await BlackForestLabs().check(task, via)
-    return task
-
-
-async def file(done: Done) -> bytes:
-    """What lies under the URL; nothing under a dead one."""
-    (raw,) = done.pictures
-    async with ClientSession() as http, http.get(raw.url) as answer:
-        return await answer.read() if answer.ok else b""
-
-
-def look(data: bytes) -> Media:
-    def read(offset: int, size: int) -> bytes:
-        return data[offset:][:size]
-
-    media = sniff(read, len(data))
-    assert flaw(read, len(data), media) == ""
-    return media
-
-
-async def fault(asked: Ask, via: Channel) -> PicturaError:
-    with pytest.raises(PicturaError) as caught:
-        await drawn(asked, via)
-    assert KEY not in caught.value.message
-    return caught.value
 
 
 # -- against the simulator --
@@ -138,7 +101,7 @@ async def test_every_card_draws_at_its_default(card: ModelCard, box: Channel, as
     images = (picture(256, 320),) if card.inputs.required else ()
     asked = ask(card, images=images, mask=picture(256, 320) if card.mask else None, size=fit(AUTO, card.sizes))
     done = await drawn(asked, box)
-    assert look(await file(done)).format == card.outputs[0]
+    assert (await looks(done))[0].format == card.outputs[0]
     assert done.cost
 
 
@@ -146,7 +109,7 @@ async def test_every_card_draws_at_its_default(card: ModelCard, box: Channel, as
 async def test_every_card_draws_from_pictures(card: ModelCard, box: Channel, ask: Make, picture: MakePicture) -> None:
     images = tuple(picture(256, 320) for _ in range(card.inputs.count))
     asked = ask(card, images=images, operation="edit", output_format=card.outputs[-1])
-    assert look(await file(await drawn(asked, box))).format == card.outputs[-1]
+    assert (await looks(await drawn(asked, box)))[0].format == card.outputs[-1]
 
 
 @pytest.mark.parametrize(
@@ -163,13 +126,13 @@ async def test_every_card_draws_from_pictures(card: ModelCard, box: Channel, ask
     ],
 )
 async def test_sizes(card: ModelCard, size: str, pixels: tuple[int, int], box: Channel, ask: Make) -> None:
-    media = look(await file(await drawn(ask(card, size=fit(parse(size), card.sizes)), box)))
+    (media,) = await looks(await drawn(ask(card, size=fit(parse(size), card.sizes)), box))
     assert (media.width, media.height) == pixels
 
 
 async def test_margins_are_painted(box: Channel, ask: Make, picture: MakePicture) -> None:
     asked = ask(EXPAND, images=(picture(256, 256),), params={"left": 20, "top": 0, "bottom": 4})
-    media = look(await file(await drawn(asked, box)))
+    (media,) = await looks(await drawn(asked, box))
     assert (media.width, media.height) == (276, 260)
 
 
@@ -211,7 +174,7 @@ async def test_what_goes_wrong(
     facts: Mapping[str, object],
     box: Channel,
     ask: Make,
-    open_spools: Callable[[], list[Spool]],
+    open_spools: OpenSpools,
 ) -> None:
     found = await fault(ask(PRO, prompt=f"a fox {prompt}"), box)
     assert type(found) is kind
@@ -221,7 +184,7 @@ async def test_what_goes_wrong(
 
 @pytest.mark.parametrize("mark", ["slow 0.1", "long 0.3"])
 async def test_what_takes_its_time(mark: str, box: Channel, ask: Make) -> None:
-    assert await file(await drawn(ask(PRO, prompt=f"a fox [fault:{mark}]"), box))
+    assert await looks(await drawn(ask(PRO, prompt=f"a fox [fault:{mark}]"), box))
 
 
 async def test_no_answer_is_lost(box: Channel, ask: Make) -> None:
@@ -230,10 +193,10 @@ async def test_no_answer_is_lost(box: Channel, ask: Make) -> None:
 
 
 async def test_broken_and_dead_files_are_handed_over(box: Channel, ask: Make) -> None:
-    broken = await file(await drawn(ask(PRO, prompt="a fox [fault:truncated]"), box))
+    (broken,) = await files(await drawn(ask(PRO, prompt="a fox [fault:truncated]"), box))
     with pytest.raises(AssertionError):
         look(broken)
-    assert await file(await drawn(ask(PRO, prompt="a fox [fault:expired]"), box)) == b""
+    assert await files(await drawn(ask(PRO, prompt="a fox [fault:expired]"), box)) == [b""]
 
 
 async def test_wrong_parameters_are_the_caller_s(box: Channel, ask: Make) -> None:
@@ -310,50 +273,11 @@ async def test_flux_3_takes_its_pictures_in_a_list(serve: Serve, ask: Make, pict
     assert seen[0].body["images"] == [base64.b64encode(image.source.read()).decode()] * 2
 
 
-def png(mode: str, *pixels: object) -> bytes:
-    """A row of pixels."""
-    made, encoded = Image.new(mode, (len(pixels), 1)), io.BytesIO()
-    for place, pixel in enumerate(pixels):
-        made.putpixel((place, 0), pixel)  # type: ignore[arg-type]
-    made.save(encoded, "png", **({"transparency": 0} if mode == "P" else {}))
-    return encoded.getvalue()
-
-
-@pytest.mark.parametrize(
-    ("data", "expected"),
-    [
-        (png("RGBA", (255, 255, 255, 255), (0, 0, 0, 0)), [0, 255]),
-        (png("RGBA", (1, 2, 3, 255), (1, 2, 3, 55)), [0, 200]),
-        (png("LA", (255, 255), (0, 0)), [0, 255]),
-        (png("P", 1, 0), [0, 255]),
-        (png("L", 255, 0), [255, 0]),
-        (png("RGB", (0, 0, 0), (255, 255, 255)), [0, 255]),
-    ],
-    ids=["rgba", "half transparent", "grey and alpha", "palette", "black and white", "coloured"],
-)
-async def test_a_mask_is_white_where_it_is_edited(
-    data: bytes,
-    expected: list[int],
-    serve: Serve,
-    ask: Make,
-    picture: MakePicture,
-    mask: Callable[[bytes], AskPicture],
-) -> None:
+async def test_a_mask_is_white_where_it_is_edited(serve: Serve, ask: Make, picture: MakePicture) -> None:
     seen: list[Seen] = []
-    await BlackForestLabs().start(ask(FILL, images=(picture(),), mask=mask(data)), await serve(notes(seen)))
+    await BlackForestLabs().start(ask(FILL, images=(picture(),), mask=picture(4, 2)), await serve(notes(seen)))
     sent = Image.open(io.BytesIO(base64.b64decode(str(seen[0].body["mask"]))))
-    assert sent.format == "PNG" and not sent.has_transparency_data
-    assert list(sent.convert("L").tobytes()) == expected
-
-
-async def test_a_broken_mask_is_the_caller_s(
-    serve: Serve, ask: Make, picture: MakePicture, mask: Callable[[bytes], AskPicture]
-) -> None:
-    seen: list[Seen] = []
-    data = png("RGBA", *[(0, 0, 0, 0)] * 300)
-    found = await fault(ask(FILL, images=(picture(),), mask=mask(data[:-20])), await serve(notes(seen)))
-    assert isinstance(found, BadRequest) and found.param == "mask"
-    assert not seen
+    assert sent.mode == "L" and sent.tobytes() == bytes([255] * 8)
 
 
 # -- what comes back --
@@ -448,7 +372,7 @@ async def test_errors_are_told_by_status(
     ],
 )
 async def test_answers_in_nobodys_words(
-    answer: Answer, kind: type[PicturaError], serve: Serve, ask: Make, open_spools: Callable[[], list[Spool]]
+    answer: Answer, kind: type[PicturaError], serve: Serve, ask: Make, open_spools: OpenSpools
 ) -> None:
     assert type(await fault(ask(PRO), await serve(notes([], answer)))) is kind
     assert not open_spools()
@@ -508,7 +432,7 @@ async def test_how_a_task_ends(answer: Answer, kind: type[PicturaError], message
     ],
 )
 async def test_a_question_that_fails_says_nothing_about_the_task(
-    answer: Answer, kind: type[PicturaError], serve: Serve, open_spools: Callable[[], list[Spool]]
+    answer: Answer, kind: type[PicturaError], serve: Serve, open_spools: OpenSpools
 ) -> None:
     via = await serve(notes([], answer))
     with pytest.raises(PicturaError) as caught:
@@ -517,7 +441,7 @@ async def test_a_question_that_fails_says_nothing_about_the_task(
     assert not open_spools()
 
 
-async def test_no_server_is_not_sent(connect: Callable[[str], Channel], ask: Make) -> None:
+async def test_no_server_is_not_sent(connect: Connect, ask: Make) -> None:
     server = await asyncio.start_server(lambda _reader, writer: writer.close(), "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     server.close()

@@ -1,74 +1,48 @@
 from __future__ import annotations
 
-import asyncio
-import io
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from pathlib import Path
+import json
+from collections.abc import Mapping
+from functools import partial
 
 import pytest
 from aiohttp import web
 from aiohttp.typedefs import Handler
 from PIL import Image
 
-from pictura.core.errors import BadRequest, Failed, Lost, Malformed, PicturaError, Rejected, Throttled
+from pictura.core.errors import BadRequest, Failed, Lost, Malformed, PicturaError, Rejected, Throttled, Unsupported
 from pictura.core.media import sniff
 from pictura.core.size import parse
 from pictura.infra.spool import Spool
-from pictura.providers.base import Ask, AskPicture, Channel, Done, Pending
-from pictura.providers.comfyui import INPAINT, TEXT_TO_IMAGE, ComfyUI, fill
+from pictura.providers.base import Ask, Channel, Done, Pending
+from pictura.providers.comfyui import INPAINT, ComfyUI, fill, read_workflow
+from tests.providers.conftest import (
+    Connect,
+    Make,
+    OpenSpools,
+    Serve,
+    drawn_by,
+    fault,
+    followed,
+    half_mask,
+    opened,
+    shown,
+)
 
-KEY = "sk-test-0123456789"
 CARD = ComfyUI.MODELS[0]
 NAMED = ComfyUI().generic("fox.safetensors")
 TASK = Pending(upstream_id="42", state={"seed": "7"})
 
-Serve = Callable[[Handler], Awaitable[Channel]]
-Make = Callable[..., Ask]
-OpenSandbox = Callable[[str], Channel]
-Shown = Callable[[Image.Image], AskPicture]
+
+finish = partial(followed, ComfyUI())
 
 
 @pytest.fixture
-def shown(tmp_path: Path) -> Iterator[Shown]:
-    """An input as the engine hands it to a provider."""
-    made: list[Spool] = []
-
-    def make(picture: Image.Image) -> AskPicture:
-        encoded = io.BytesIO()
-        picture.save(encoded, "png")
-        made.append(Spool(tmp_path))
-        made[-1].write(encoded.getvalue())
-        return AskPicture(made[-1], "image/png", *picture.size)
-
-    yield make
-    for spool in made:
-        spool.close()
-
-
-@pytest.fixture
-def comfy(sandbox: OpenSandbox) -> Channel:
+def comfy(sandbox: Connect) -> Channel:
     return sandbox(ComfyUI.sandbox_path)
 
 
-async def finish(task: Done | Pending, channel: Channel) -> Done:
-    while isinstance(task, Pending):
-        await asyncio.sleep(0.01)
-        task = await ComfyUI().check(task, channel)
-    return task
-
-
 async def draw(asked: Ask, channel: Channel) -> list[Image.Image]:
-    done = await finish(await ComfyUI().start(asked, channel), channel)
-    found = [Image.open(io.BytesIO(raw.spool.read())).convert("RGB") for raw in done.pictures if raw.spool]
-    assert len(found) == len(done.pictures)
-    return found
-
-
-async def fault(work: Awaitable[object]) -> PicturaError:
-    with pytest.raises(PicturaError) as caught:
-        await work
-    assert KEY not in str(caught.value)
-    return caught.value
+    return await opened(await drawn_by(ComfyUI(), asked, channel))
 
 
 # -- against the sandbox --
@@ -78,7 +52,7 @@ async def test_a_picture_at_its_default(ask: Make, comfy: Channel) -> None:
     assert [picture.size for picture in await draw(ask(CARD), comfy)] == [(1024, 1024)]
 
 
-async def test_pictures_of_a_size_and_a_seed(ask: Make, comfy: Channel, open_spools: Callable[[], list[Spool]]) -> None:
+async def test_pictures_of_a_size_and_a_seed(ask: Make, comfy: Channel, open_spools: OpenSpools) -> None:
     params = {"seed": 7, "steps": 4, "guidance_scale": 1.5, "negative_prompt": "rain", "sampler_name": "dpmpp_2m"}
     started = await ComfyUI().start(ask(NAMED, n=2, size=parse("64x96"), params=params), comfy)
     assert started.state == {"seed": "7"}
@@ -96,16 +70,14 @@ async def test_without_a_seed_every_call_has_another(ask: Make, comfy: Channel) 
 
 @pytest.mark.parametrize(("asked", "drawn"), [("", (104, 64)), ("64x64", (64, 64))])
 async def test_an_edit_has_the_size_asked_for_or_the_pictures_own(
-    asked: str, drawn: tuple[int, int], ask: Make, comfy: Channel, shown: Shown
+    asked: str, drawn: tuple[int, int], ask: Make, comfy: Channel
 ) -> None:
     said = ask(CARD, images=(shown(Image.new("RGB", (101, 64))),), size=parse(asked), n=2)
     assert [picture.size for picture in await draw(said, comfy)] == [drawn, drawn]
 
 
-async def test_where_our_mask_is_transparent_it_repaints(ask: Make, comfy: Channel, shown: Shown) -> None:
-    mask = Image.new("RGBA", (64, 64))
-    mask.paste((0, 0, 0, 255), (0, 0, 32, 64))
-    said = ask(CARD, images=(shown(Image.new("RGB", (64, 64), (255, 0, 0))),), mask=shown(mask))
+async def test_where_our_mask_is_transparent_it_repaints(ask: Make, comfy: Channel) -> None:
+    said = ask(CARD, images=(shown(Image.new("RGB", (64, 64), (255, 0, 0))),), mask=half_mask())
     (picture,) = await draw(said, comfy)
     assert picture.getpixel((3, 3)) == (255, 0, 0)
     assert picture.getpixel((60, 3)) != (255, 0, 0)
@@ -144,7 +116,7 @@ FAULTS: dict[str, tuple[type[PicturaError], dict[str, object]]] = {
 
 
 @pytest.mark.parametrize("name", FAULTS)
-async def test_faults(name: str, ask: Make, comfy: Channel, open_spools: Callable[[], list[Spool]]) -> None:
+async def test_faults(name: str, ask: Make, comfy: Channel, open_spools: OpenSpools) -> None:
     async def whole() -> None:
         await finish(await ComfyUI().start(ask(CARD, prompt=f"[fault:{name}]", n=2), comfy), comfy)
 
@@ -258,7 +230,7 @@ async def test_no_picture_stays_open_when_the_next_cannot_be_had(
     kind: type[PicturaError],
     serve: Serve,
     spools: list[Spool],
-    open_spools: Callable[[], list[Spool]],
+    open_spools: OpenSpools,
 ) -> None:
     handler, _ = scripted(history=ended(count=2), view=[b"fox", second])
     assert type(await fault(ComfyUI().check(TASK, await serve(handler)))) is kind
@@ -296,16 +268,28 @@ async def test_a_workflow_that_the_server_cannot_run_is_the_operators(serve: Ser
 # -- workflows --
 
 
+OWN: dict[str, dict[str, object]] = {
+    "1": {"class_type": "UNETLoader", "inputs": {"unet_name": "flux.safetensors"}, "_meta": {"title": "Load"}},
+    "2": {"class_type": "KSampler", "inputs": {"model": ["1", 0], "seed": "{{seed}}", "steps": "{{steps=28}}"}},
+    "3": {"class_type": "CLIPTextEncode", "inputs": {"text": "an oil painting of {{prompt}}, {{ steps = 28 }}"}},
+    "4": {"class_type": "Lora", "inputs": {"lora": {"on": True, "strength": ["{{strength=0.5}}"]}}},
+    "5": {"class_type": "CLIPTextEncode", "inputs": {"text": "{{negative_prompt=}}"}},
+}
+
+
 def test_a_workflow_is_filled_by_the_names_of_its_inputs() -> None:
-    graph = fill(TEXT_TO_IMAGE, {"prompt": "{{seed}}", "seed": 7, "width": 64})
-    positive, sampler, latent = graph["positive"], graph["sampler"], graph["latent"]
-    assert positive == {"class_type": "CLIPTextEncode", "inputs": {"clip": ["checkpoint", 1], "text": "{{seed}}"}}
-    assert isinstance(sampler, dict) and sampler["inputs"]["seed"] == 7
-    assert isinstance(latent, dict) and latent["inputs"]["width"] == 64
-    assert TEXT_TO_IMAGE["latent"]["inputs"] == {"width": "{{width}}", "height": "{{height}}", "batch_size": "{{n}}"}
+    graph = fill(read_workflow(OWN), {"prompt": "{{seed}}", "seed": 7, "strength": 1.0})
+    assert {id: node.inputs for id, node in graph.items()} == {
+        "1": {"unet_name": "flux.safetensors"},
+        "2": {"model": ["1", 0], "seed": 7, "steps": 28},
+        "3": {"text": "an oil painting of {{seed}}, 28"},
+        "4": {"lora": {"on": True, "strength": [1.0]}},
+        "5": {"text": ""},
+    }
+    assert graph == fill(read_workflow(json.dumps(OWN)), {"prompt": "{{seed}}", "seed": 7, "strength": 1.0})
 
 
-async def test_every_input_of_a_workflow_has_a_value(serve: Serve, ask: Make, shown: Shown) -> None:
+async def test_every_input_of_a_workflow_has_a_value(serve: Serve, ask: Make) -> None:
     upload = {"name": "a.png", "subfolder": "pictura", "type": "temp"}
     handler, asked = scripted(upload=upload, prompt={"prompt_id": "42"})
     image = shown(Image.new("RGBA", (64, 64)))
@@ -315,3 +299,87 @@ async def test_every_input_of_a_workflow_has_a_value(serve: Serve, ask: Make, sh
     assert "{{" not in str(sent)
     assert sent["prompt"]["image"]["inputs"] == {"image": "pictura/a.png [temp]"}
     assert sent["prompt"]["sampler"]["inputs"]["denoise"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("workflow", "said"),
+    [
+        ("{", "Export (API)"),
+        ([OWN], "Export (API)"),
+        ({"nodes": [], "links": []}, "Export (API)"),
+        ({"1": {"class_type": "KSampler"}}, "`inputs`"),
+        ({**OWN, "6": {"class_type": "x", "inputs": {"text": "{{fox}}"}}}, "no input 'fox'; there are prompt,"),
+        ({**OWN, "6": {"class_type": "x", "inputs": {"width": "{{width}}"}}}, "{{width=…}}"),
+        ({"1": OWN["3"]}, "{{seed}}"),
+    ],
+)
+def test_a_workflow_that_cannot_be_filled_is_refused_when_it_is_set(workflow: object, said: str) -> None:
+    with pytest.raises(BadRequest) as caught:
+        ComfyUI().check_options({"workflow": workflow})
+    assert said in caught.value.message
+
+
+def test_other_options_mean_nothing() -> None:
+    ComfyUI().check_options({"workflow": OWN})
+    with pytest.raises(BadRequest, match="no option 'flow'; it has workflow"):
+        ComfyUI().check_options({"flow": OWN})
+
+
+async def own(ask: Ask, serve: Serve, workflow: object) -> Mapping[str, Mapping[str, Mapping[str, object]]]:
+    """What a channel with a workflow of its own sends."""
+    handler, asked = scripted(
+        prompt={"prompt_id": "42"}, upload={"name": "a.png", "subfolder": "pictura", "type": "temp"}
+    )
+    channel = await serve(handler)
+    channel.options = {"workflow": workflow}
+    await ComfyUI().start(ask, channel)
+    word, body = asked[-1]
+    assert word == "prompt" and isinstance(body, dict)
+    sent: Mapping[str, Mapping[str, Mapping[str, object]]] = body["prompt"]
+    return sent
+
+
+async def test_a_channel_draws_by_its_own_workflow(serve: Serve, ask: Make) -> None:
+    sent = await own(ask(CARD, params={"seed": 7, "steps": 4}), serve, OWN)
+    assert sent["1"] == {"class_type": "UNETLoader", "inputs": {"unet_name": "flux.safetensors"}}
+    assert sent["2"]["inputs"] == {"model": ["1", 0], "seed": 7, "steps": 4}
+    assert sent["3"]["inputs"] == {"text": "an oil painting of a fox, 4"}
+
+
+async def test_a_workflow_over_a_picture(serve: Serve, ask: Make) -> None:
+    workflow = {"1": {"class_type": "LoadImage", "inputs": {"image": "{{image}}", "mask": "{{mask=none}}"}}}
+    said = ask(CARD, prompt="", images=(shown(Image.new("RGB", (64, 64))),))
+    assert (await own(said, serve, workflow))["1"]["inputs"] == {"image": "pictura/a.png [temp]", "mask": "none"}
+
+
+@pytest.mark.parametrize(
+    ("said", "param"),
+    [
+        ({"n": 2}, "n"),
+        ({"size": parse("64x64")}, "size"),
+        ({"params": {"guidance_scale": 3}}, "guidance_scale"),
+        ({"images": (half_mask(),)}, "image"),
+    ],
+)
+async def test_what_a_workflow_has_no_place_for_is_refused(
+    said: dict[str, object], param: str, serve: Serve, ask: Make
+) -> None:
+    found = await fault(own(ask(CARD, **said), serve, OWN))
+    assert isinstance(found, Unsupported) and found.param == param
+
+
+async def test_a_picture_that_a_workflow_lacks_is_asked_for(serve: Serve, ask: Make) -> None:
+    workflow = {**OWN, "6": {"class_type": "LoadImage", "inputs": {"image": "{{image}}"}}}
+    found = await fault(own(ask(CARD), serve, workflow))
+    assert type(found) is BadRequest and found.param == "image"
+
+
+async def test_what_was_saved_goes_before_what_was_shown(serve: Serve, ask: Make) -> None:
+    outputs = {
+        "8": {"images": [{"filename": "step.png", "subfolder": "", "type": "temp"}]},
+        "9": {"images": [{"filename": "whole.png", "subfolder": "", "type": "output"}]},
+    }
+    handler, asked = scripted(history={"42": {"outputs": outputs, "status": {"status_str": "success"}}}, view=b"fox")
+    done = await ComfyUI().check(TASK, await serve(handler))
+    assert isinstance(done, Done) and len(done.pictures) == 1
+    assert [word for word, _ in asked].count("view") == 1

@@ -1,91 +1,51 @@
 from __future__ import annotations
 
-import asyncio
 import base64
-import io
-import json
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
+from functools import partial
 
 import pytest
 from aiohttp import ClientSession, web
-from aiohttp.typedefs import Handler
 from PIL import Image
 
 from pictura.core.errors import BadRequest, Failed, Lost, Malformed, PicturaError, Refused, Rejected, Throttled
-from pictura.core.media import Media, sniff
 from pictura.core.model import ModelCard
 from pictura.core.size import AUTO, fit, parse
 from pictura.infra.spool import Spool
 from pictura.providers.base import Ask, AskPicture, Channel, Done, Pending
 from pictura.providers.dashscope import SLOWEST_POLL_S, DashScope
+from tests.providers.conftest import (
+    KEY,
+    Connect,
+    Make,
+    OpenSpools,
+    Serve,
+    drawn_by,
+    fault_of,
+    followed,
+    looks,
+    says,
+    shown,
+)
 
-KEY = "sk-test-0123456789"
 CARDS = {card.id: card for card in DashScope.MODELS}
 MAX, PLUS, EDIT = CARDS["qwen-image-max"], CARDS["qwen-image-plus"], CARDS["qwen-image-edit-plus"]
 QWEN_3, WAN_2_6, WAN_2_7 = CARDS["qwen-image-3.0"], CARDS["wan2.6-t2i"], CARDS["wan2.7-image-pro"]
 URL = "https://dashscope-result-bj.oss-cn-beijing.aliyuncs.com/1.png?Expires=1"
 TASK = Pending(upstream_id="t-1", poll_after_s=1.0)
 
-Make = Callable[..., Ask]
-Serve = Callable[[Handler], Awaitable[Channel]]
-Sandboxed = Callable[[str], Channel]
-Shown = Callable[..., AskPicture]
+
+draw, finish, fault = partial(drawn_by, DashScope()), partial(followed, DashScope()), partial(fault_of, DashScope())
 
 
-@pytest.fixture
-def shown(tmp_path: Path) -> Iterator[Shown]:
+def opaque(width: int = 400, height: int = 400) -> AskPicture:
     """An input without alpha, as Wan wants them."""
-    made: list[Spool] = []
-
-    def make(width: int = 400, height: int = 400) -> AskPicture:
-        encoded = io.BytesIO()
-        Image.new("RGB", (width, height)).save(encoded, "png")
-        made.append(Spool(tmp_path))
-        made[-1].write(encoded.getvalue())
-        return AskPicture(made[-1], "image/png", width, height)
-
-    yield make
-    for spool in made:
-        spool.close()
+    return shown(Image.new("RGB", (width, height)))
 
 
 @pytest.fixture
-def via(sandbox: Sandboxed) -> Channel:
+def via(sandbox: Connect) -> Channel:
     return sandbox(DashScope.sandbox_path)
-
-
-async def finish(outcome: Done | Pending, via: Channel) -> Done:
-    while isinstance(outcome, Pending):
-        await asyncio.sleep(0.02)
-        outcome = await DashScope().check(outcome, via)
-    return outcome
-
-
-async def draw(ask: Ask, via: Channel) -> Done:
-    return await finish(await DashScope().start(ask, via), via)
-
-
-async def fault(ask: Ask, via: Channel) -> PicturaError:
-    with pytest.raises(PicturaError) as caught:
-        await draw(ask, via)
-    return caught.value
-
-
-async def fetch(url: str) -> Media:
-    async with ClientSession() as http, http.get(url) as answer:
-        assert answer.status == 200
-        data = await answer.read()
-    return sniff(lambda offset, size: data[offset:][:size], len(data))
-
-
-def says(document: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Handler:
-    async def handler(request: web.Request) -> web.Response:
-        await request.read()
-        text = document if isinstance(document, str) else json.dumps(document)
-        return web.Response(text=text, status=status, headers=headers, content_type="application/json")
-
-    return handler
 
 
 def message(*content: Mapping[str, object]) -> dict[str, object]:
@@ -96,11 +56,10 @@ def message(*content: Mapping[str, object]) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("card", DashScope.MODELS, ids=lambda card: card.id)
-async def test_every_model_draws_at_its_default(card: ModelCard, via: Channel, ask: Make, shown: Shown) -> None:
-    images = (shown(),) if "generate" not in card.modes else ()
+async def test_every_model_draws_at_its_default(card: ModelCard, via: Channel, ask: Make) -> None:
+    images = (opaque(),) if "generate" not in card.modes else ()
     done = await draw(ask(card, images=images, size=fit(AUTO, card.sizes)), via)
-    (raw,) = done.pictures
-    media = await fetch(raw.url)
+    (media,) = await looks(done)
     assert media.format == "png"
     # Only what is told about a picture can be checked; the older protocol tells no size.
     assert done.echo.get("size", f"{media.width}x{media.height}") == f"{media.width}x{media.height}"
@@ -127,17 +86,17 @@ async def test_sizes_of_every_kind(model: str, wanted: str, drawn: str, via: Cha
     card = CARDS[model]
     kind = "tier" if wanted.endswith("K") else "aspect" if ":" in wanted else "size"
     done = await draw(ask(card, size=fit(parse(wanted, kind), card.sizes)), via)
-    media = await fetch(done.pictures[0].url)
+    (media,) = await looks(done)
     assert f"{media.width}x{media.height}" == drawn
 
 
-async def test_several_pictures_of_several(via: Channel, ask: Make, shown: Shown) -> None:
-    images = (shown(400, 400), shown(600, 300))
+async def test_several_pictures_of_several(via: Channel, ask: Make) -> None:
+    images = (opaque(400, 400), opaque(600, 300))
     for card in (EDIT, CARDS["qwen-image-2.0-pro"], QWEN_3, CARDS["wan2.6-image"], WAN_2_7):
         done = await draw(ask(card, images=images, n=2, operation="edit"), via)
         urls = {raw.url for raw in done.pictures}
         assert len(urls) == 2
-        media = await fetch(done.pictures[1].url)
+        _, media = await looks(done)
         assert media.width == pytest.approx(2 * media.height, rel=0.03)
 
 
@@ -159,17 +118,17 @@ async def test_the_older_protocol_tells_how_it_understood(via: Channel, ask: Mak
     assert done.pictures[0].revised_prompt == ""
 
 
-async def test_texts_between_pictures(via: Channel, ask: Make, shown: Shown) -> None:
+async def test_texts_between_pictures(via: Channel, ask: Make) -> None:
     params = {"enable_interleave": True, "max_images": 2}
-    done = await draw(ask(CARDS["wan2.6-image"], images=(shown(),), params=params), via)
+    done = await draw(ask(CARDS["wan2.6-image"], images=(opaque(),), params=params), via)
     assert len(done.pictures) == len(done.texts) == 2
 
 
-async def test_models_without_a_card(via: Channel, ask: Make, shown: Shown) -> None:
+async def test_models_without_a_card(via: Channel, ask: Make) -> None:
     for model, images in (
         ("wan2.2-t2i-flash", ()),
-        ("wan2.5-i2i-preview", (shown(),)),
-        ("qwen-image-2.0-pro-2026-06-22", (shown(),)),
+        ("wan2.5-i2i-preview", (opaque(),)),
+        ("qwen-image-2.0-pro-2026-06-22", (opaque(),)),
     ):
         done = await draw(ask(DashScope().generic(model), images=images), via)
         assert len(done.pictures) == 1
@@ -257,8 +216,8 @@ async def sent(ask: Ask, serve: Serve, secrets: Mapping[str, str] | None = None)
     return seen[0]
 
 
-async def test_what_is_sent_at_once(serve: Serve, ask: Make, shown: Shown) -> None:
-    images = (shown(), shown())
+async def test_what_is_sent_at_once(serve: Serve, ask: Make) -> None:
+    images = (opaque(), opaque())
     params = {"seed": 7, "negative_prompt": "red", "prompt_extend": False, "quality": "auto"}
     said = ask(EDIT, images=images, n=3, size=parse("1024x768"), params=params)
     request, body = await sent(said, serve, {"workspace": "ws-1"})
@@ -294,7 +253,7 @@ async def test_what_is_sent_by_task(model: str, serve: Serve, ask: Make) -> None
     }
 
 
-async def test_what_is_sent_in_the_older_way(serve: Serve, ask: Make, shown: Shown) -> None:
+async def test_what_is_sent_in_the_older_way(serve: Serve, ask: Make) -> None:
     request, body = await sent(ask(PLUS, params={"negative_prompt": "red"}, size=parse("1328x1328")), serve)
     assert request.path == "/v1/services/aigc/text2image/image-synthesis"
     assert body == {
@@ -303,7 +262,7 @@ async def test_what_is_sent_in_the_older_way(serve: Serve, ask: Make, shown: Sho
         "parameters": {"n": 1, "size": "1328*1328", "watermark": False},
     }
     card = DashScope().generic("wan2.5-i2i-preview")
-    request, body = await sent(ask(card, images=(shown(),), size=parse("2K", "tier")), serve)
+    request, body = await sent(ask(card, images=(opaque(),), size=parse("2K", "tier")), serve)
     assert request.path == "/v1/services/aigc/image2image/image-synthesis"
     assert isinstance(body, dict)
     assert list(body["input"]) == ["prompt", "images"]
@@ -514,9 +473,7 @@ async def test_a_task_keeps_to_its_place(serve: Serve) -> None:
     assert paths == [("GET", "/v1/tasks/..%2Ft%3F1"), ("POST", "/v1/tasks/..%2Ft%3F1/cancel")]
 
 
-async def test_nothing_stays_open(
-    serve: Serve, ask: Make, spools: list[Spool], open_spools: Callable[[], list[Spool]]
-) -> None:
+async def test_nothing_stays_open(serve: Serve, ask: Make, spools: list[Spool], open_spools: OpenSpools) -> None:
     async def handler(request: web.Request) -> web.Response:
         await request.read()
         return web.Response(body=b"\x89PNG", content_type="image/png")

@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import importlib
 import importlib.util
-import io
 import json
 import warnings
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +16,13 @@ from PIL import Image
 from pictura.core.errors import BadRequest, Failed, PicturaError, Refused, Rejected, Unsupported
 from pictura.core.size import parse
 from pictura.infra.spool import Spool
-from pictura.providers.base import Ask, AskPicture, Channel, Done, Pending, Raw
+from pictura.providers.base import Ask, Channel, Done, Pending
 from pictura.providers.diffusers import Diffusers
+from tests.providers.conftest import Connect, Make, OpenSpools, drawn_by, followed, opened, shown
 
 CARD = Diffusers.MODELS[0]
 HERE = all(importlib.util.find_spec(name) for name in ("torch", "diffusers", "transformers"))
 
-Make = Callable[..., Ask]
-Shown = Callable[[Image.Image], AskPicture]
 
 extra = pytest.mark.skipif(not HERE, reason="the extra pictura[diffusers] is not installed")
 # Whatever these libraries warn of is not our affair.
@@ -93,26 +90,10 @@ def painter() -> Diffusers:
 
 
 @pytest.fixture
-def via(connect: Callable[[str], Channel]) -> Channel:
+def via(connect: Connect) -> Channel:
     channel = connect("")
     channel.secrets = {}
     return channel
-
-
-@pytest.fixture
-def shown(tmp_path: Path) -> Iterator[Shown]:
-    made: list[Spool] = []
-
-    def make(picture: Image.Image) -> AskPicture:
-        encoded = io.BytesIO()
-        picture.save(encoded, "png")
-        made.append(Spool(tmp_path))
-        made[-1].write(encoded.getvalue())
-        return AskPicture(made[-1], "image/png", *picture.size)
-
-    yield make
-    for spool in made:
-        spool.close()
 
 
 @pytest.fixture
@@ -126,55 +107,37 @@ def asking(ask: Make, repository: str) -> Make:
     return make
 
 
-async def finish(painter: Diffusers, task: Done | Pending, via: Channel) -> Done:
-    while isinstance(task, Pending):
-        await asyncio.sleep(0.01)
-        task = await painter.check(task, via)
-    return task
-
-
-async def draw(painter: Diffusers, asked: Ask, via: Channel) -> Done:
-    return await finish(painter, await painter.start(asked, via), via)
-
-
-def opened(raw: Raw) -> Image.Image:
-    assert raw.spool is not None
-    picture = Image.open(io.BytesIO(raw.spool.read()))
-    assert picture.format == "PNG"
-    return picture
-
-
 # -- what it draws --
 
 
 @extra
 async def test_pictures_of_a_size_and_their_seeds(painter: Diffusers, asking: Make, via: Channel) -> None:
     said = asking(n=2, size=parse("64x96"), params={"seed": 7, "guidance_scale": 1.5})
-    done, again = await draw(painter, said, via), await draw(painter, said, via)
-    first, second = [opened(raw) for raw in done.pictures]
+    done, again = await drawn_by(painter, said, via), await drawn_by(painter, said, via)
+    first, second = await opened(done)
     assert first.size == second.size == (64, 96)
     assert [raw.seed for raw in done.pictures] == [7, 8]
-    assert opened(again.pictures[0]).tobytes() == first.tobytes() != second.tobytes()
+    assert (await opened(again))[0].tobytes() == first.tobytes() != second.tobytes()
 
 
 @extra
 async def test_without_a_seed_there_is_one(painter: Diffusers, asking: Make, via: Channel) -> None:
-    first, second = [(await draw(painter, asking(), via)).pictures[0].seed for _ in range(2)]
+    first, second = [(await drawn_by(painter, asking(), via)).pictures[0].seed for _ in range(2)]
     assert first is not None and first != second
 
 
 @extra
-async def test_an_edit_with_the_same_weights(painter: Diffusers, asking: Make, via: Channel, shown: Shown) -> None:
+async def test_an_edit_with_the_same_weights(painter: Diffusers, asking: Make, via: Channel) -> None:
     image = shown(Image.new("RGB", (90, 70), (255, 0, 0)))
-    done = await draw(painter, asking(images=(image,), size=parse(""), params={"strength": 0.5, "steps": 4}), via)
-    assert opened(done.pictures[0]).size == (96, 64)
+    done = await drawn_by(painter, asking(images=(image,), size=parse(""), params={"strength": 0.5, "steps": 4}), via)
+    assert (await opened(done))[0].size == (96, 64)
 
 
 @extra
-async def test_an_inpainting(painter: Diffusers, asking: Make, via: Channel, shown: Shown) -> None:
+async def test_an_inpainting(painter: Diffusers, asking: Make, via: Channel) -> None:
     image, mask = shown(Image.new("RGB", (64, 64), (255, 0, 0))), shown(Image.new("RGBA", (64, 64)))
-    done = await draw(painter, asking(images=(image,), mask=mask, params={"steps": 4, "strength": 0.9}), via)
-    assert opened(done.pictures[0]).size == (64, 64)
+    done = await drawn_by(painter, asking(images=(image,), mask=mask, params={"steps": 4, "strength": 0.9}), via)
+    assert (await opened(done))[0].size == (64, 64)
 
 
 @extra
@@ -190,12 +153,12 @@ async def test_the_progress_is_told(painter: Diffusers, asking: Make, via: Chann
 
 @extra
 async def test_a_drawing_can_be_stopped(
-    painter: Diffusers, asking: Make, via: Channel, open_spools: Callable[[], list[Spool]]
+    painter: Diffusers, asking: Make, via: Channel, open_spools: OpenSpools
 ) -> None:
     task = await painter.start(asking(params={"steps": 200}, size=parse("256x256")), via)
     waiting = asyncio.create_task(painter.start(asking(), via))
     await painter.cancel(task, via)
-    assert (await finish(painter, await waiting, via)).pictures  # the hand is free again, and soon
+    assert (await followed(painter, await waiting, via)).pictures  # the hand is free again, and soon
     assert len(open_spools()) == 1
     with pytest.raises(Failed):
         await painter.check(task, via)
@@ -210,7 +173,7 @@ async def test_a_start_that_is_given_up_paints_nothing(
     starting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await starting
-    assert (await draw(painter, asking(), via)).pictures
+    assert (await drawn_by(painter, asking(), via)).pictures
     assert len(spools) == 1
 
 
@@ -235,7 +198,7 @@ async def test_what_the_pipeline_does_not_take(
     via: Channel,
 ) -> None:
     with pytest.raises(kind) as caught:
-        await draw(painter, asking(**said), via)
+        await drawn_by(painter, asking(**said), via)
     assert getattr(caught.value, "param", None) == param
 
 
@@ -261,11 +224,11 @@ async def test_too_little_memory_and_a_safety_checker(
 
     monkeypatch.setattr(kind, "__call__", paint)
     with pytest.raises(Failed) as caught:
-        await draw(painter, asking(prompt="large", params={"steps": ""}), via)
+        await drawn_by(painter, asking(prompt="large", params={"steps": ""}), via)
     assert caught.value.safe_elsewhere and caught.value.message == "no room"
     with pytest.raises(Refused):
-        await draw(painter, asking(n=2, prompt="bad", params={"steps": ""}), via)
-    done = await draw(painter, asking(n=2, prompt="good", params={"steps": "", "seed": 7}), via)
+        await drawn_by(painter, asking(n=2, prompt="bad", params={"steps": ""}), via)
+    done = await drawn_by(painter, asking(n=2, prompt="good", params={"steps": "", "seed": 7}), via)
     assert [raw.seed for raw in done.pictures] == [8]
 
 

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from functools import partial
 
 import pytest
 from aiohttp import web
@@ -15,29 +16,18 @@ from pictura.core.request import Turn
 from pictura.core.size import Size, allowed, fit, parse
 from pictura.infra.http import Timeouts
 from pictura.infra.spool import Spool
-from pictura.providers.base import Ask, AskPicture, Channel, Done
+from pictura.providers.base import AskPicture, Done
 from pictura.providers.gemini import Gemini
+from tests.providers.conftest import KEY, Connect, Make, OpenSpools, Serve, fault_of, says
 
-KEY = "sk-test-0123456789"
 PICTURE = bytes(range(256)) * 40
 BASE64 = base64.b64encode(PICTURE).decode()
 CARDS = {card.id: card for card in Gemini.MODELS}
 OLD, FLASH, IMAGEN = CARDS["gemini-2.5-flash-image"], CARDS["gemini-3.1-flash-image"], CARDS["imagen-4.0-generate-001"]
 
-Serve = Callable[[Handler], Awaitable[Channel]]
-Make = Callable[..., Ask]
 Asked = list[tuple[str, dict[str, str], dict[str, object]]]
 
-
-def says(body: object, status: int = 200, headers: dict[str, str] | None = None) -> Handler:
-    """A handler with one answer: JSON, or text as it stands."""
-
-    async def handler(_request: web.Request) -> web.StreamResponse:
-        if isinstance(body, str):
-            return web.Response(text=body, status=status, headers=headers, content_type="text/html")
-        return web.json_response(body, status=status, headers=headers)
-
-    return handler
+fault = partial(fault_of, Gemini())
 
 
 def blob(**beside: object) -> dict[str, object]:
@@ -64,13 +54,6 @@ def notes(asked: Asked) -> Handler:
 def content(spool: Spool | None) -> bytes:
     assert spool is not None
     return spool.read()
-
-
-async def fault(channel: Channel, asked: Ask) -> PicturaError:
-    with pytest.raises(PicturaError) as caught:
-        await Gemini().start(asked, channel)
-    assert KEY not in str(caught.value)
-    return caught.value
 
 
 # -- what is sent --
@@ -189,7 +172,7 @@ async def test_a_strange_name_stays_one_part_of_the_path(serve: Serve, ask: Make
 # -- what comes back --
 
 
-async def test_texts_and_no_thoughts(serve: Serve, ask: Make, open_spools: Callable[[], list[Spool]]) -> None:
+async def test_texts_and_no_thoughts(serve: Serve, ask: Make, open_spools: OpenSpools) -> None:
     thoughts = ({"text": "hm", "thought": True}, blob(thought=True))
     answer = drew(*thoughts, {"text": "A fox."}, blob(thoughtSignature=BASE64), {"text": ""}, {"text": "Done."})
     done = await Gemini().start(ask(FLASH), await serve(says(answer)))
@@ -259,7 +242,7 @@ OTHER_ENDS = ("STOP", "NO_IMAGE", "IMAGE_OTHER", "OTHER", "MALFORMED_RESPONSE", 
 
 @pytest.mark.parametrize("reason", BLOCKS)
 async def test_a_blocked_prompt_is_refused(reason: str, serve: Serve, ask: Make) -> None:
-    found = await fault(await serve(says({"promptFeedback": {"blockReason": reason}})), ask(FLASH))
+    found = await fault(ask(FLASH), await serve(says({"promptFeedback": {"blockReason": reason}})))
     assert isinstance(found, Refused)
     assert (found.reason, found.by, found.possibly_billed) == (reason, "gemini", False)
     assert reason in found.message
@@ -269,26 +252,26 @@ async def test_a_blocked_prompt_is_refused(reason: str, serve: Serve, ask: Make)
 async def test_a_candidate_may_be_refused(reason: str, serve: Serve, ask: Make) -> None:
     answer = drew(finish=reason, **SPENT)
     answer["candidates"][0]["finishMessage"] = "Try rephrasing the prompt."  # type: ignore[index]
-    found = await fault(await serve(says(answer)), ask(FLASH))
+    found = await fault(ask(FLASH), await serve(says(answer)))
     assert isinstance(found, Refused)
     assert (found.reason, found.message, found.possibly_billed) == (reason, "Try rephrasing the prompt.", True)
 
 
 async def test_a_polite_text_is_a_refusal(serve: Serve, ask: Make) -> None:
-    found = await fault(await serve(says(drew({"text": "I cannot\ndraw that."}, **SPENT))), ask(FLASH))
+    found = await fault(ask(FLASH), await serve(says(drew({"text": "I cannot\ndraw that."}, **SPENT))))
     assert isinstance(found, Refused)
     assert (found.message, found.reason, found.possibly_billed) == ("I cannot draw that.", "STOP", True)
 
 
 @pytest.mark.parametrize("reason", OTHER_ENDS)
 async def test_other_ends_are_no_refusals(reason: str, serve: Serve, ask: Make) -> None:
-    found = await fault(await serve(says(drew(finish=reason))), ask(FLASH))
+    found = await fault(ask(FLASH), await serve(says(drew(finish=reason))))
     assert type(found) is Malformed
     assert found.upstream_code == reason
 
 
 async def test_a_limited_account_is_the_operators_affair(serve: Serve, ask: Make) -> None:
-    found = await fault(await serve(says(drew(finish="PUP_LIMITED_DISABLED"))), ask(FLASH))
+    found = await fault(ask(FLASH), await serve(says(drew(finish="PUP_LIMITED_DISABLED"))))
     assert isinstance(found, Rejected) and found.config
 
 
@@ -301,12 +284,12 @@ async def test_a_limited_account_is_the_operators_affair(serve: Serve, ask: Make
     ],
 )
 async def test_parts_may_be_missing(body: object, serve: Serve, ask: Make) -> None:
-    assert type(await fault(await serve(says(body)), ask(FLASH))) is Refused
+    assert type(await fault(ask(FLASH), await serve(says(body)))) is Refused
 
 
 async def test_a_filtered_prediction_is_refused(serve: Serve, ask: Make) -> None:
     answer = {"predictions": [{"raiFilteredReason": "Filtered. Support codes: 89371032"}]}
-    found = await fault(await serve(says(answer)), ask(IMAGEN))
+    found = await fault(ask(IMAGEN), await serve(says(answer)))
     assert isinstance(found, Refused)
     assert (found.message, found.possibly_billed) == ("Filtered. Support codes: 89371032", False)
 
@@ -314,13 +297,13 @@ async def test_a_filtered_prediction_is_refused(serve: Serve, ask: Make) -> None
 @pytest.mark.parametrize("card", [FLASH, IMAGEN], ids=lambda card: card.id)
 @pytest.mark.parametrize("body", [{}, [], {"candidates": "x", "predictions": None}, "<html>welcome</html>", ""])
 async def test_answers_in_nobodys_words(body: object, card: ModelCard, serve: Serve, ask: Make) -> None:
-    assert type(await fault(await serve(says(body)), ask(card))) is Malformed
+    assert type(await fault(ask(card), await serve(says(body)))) is Malformed
 
 
 async def test_nothing_stays_open_after_a_refusal(
-    serve: Serve, ask: Make, spools: list[Spool], open_spools: Callable[[], list[Spool]]
+    serve: Serve, ask: Make, spools: list[Spool], open_spools: OpenSpools
 ) -> None:
-    await fault(await serve(says(drew(blob(thought=True), finish="IMAGE_SAFETY"))), ask(FLASH))
+    await fault(ask(FLASH), await serve(says(drew(blob(thought=True), finish="IMAGE_SAFETY"))))
     assert spools and not open_spools()
 
 
@@ -368,7 +351,7 @@ async def test_errors_are_told_by_code_and_status(
     ask: Make,
 ) -> None:
     error = {"code": status, "message": f"Something is wrong with {KEY}.", "status": word, "details": details}
-    found = await fault(await serve(says({"error": error}, status, {"Retry-After": "7"})), ask(FLASH))
+    found = await fault(ask(FLASH), await serve(says({"error": error}, status, {"Retry-After": "7"})))
     assert type(found) is kind
     assert found.message == "Something is wrong with ***."
     assert {name: getattr(found, name) for name in facts} == facts
@@ -387,7 +370,7 @@ async def test_errors_are_told_by_code_and_status(
 async def test_errors_in_nobodys_words(
     status: int, body: object, kind: type[PicturaError], serve: Serve, ask: Make
 ) -> None:
-    assert type(await fault(await serve(says(body, status)), ask(FLASH))) is kind
+    assert type(await fault(ask(FLASH), await serve(says(body, status)))) is kind
 
 
 # -- against the sandbox, which is as strict as the vendor --
@@ -402,16 +385,14 @@ def pixels(done: Done) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("card", Gemini.MODELS, ids=lambda card: card.id)
-async def test_every_model_draws_in_the_sandbox(card: ModelCard, sandbox: Callable[[str], Channel], ask: Make) -> None:
+async def test_every_model_draws_in_the_sandbox(card: ModelCard, sandbox: Connect, ask: Make) -> None:
     done = await Gemini().start(ask(card), sandbox(Gemini.sandbox_path))
     assert pixels(done) == (1024, 1024)
     assert (done.usage is not None) == isinstance(card.price, PerToken)
 
 
 @pytest.mark.parametrize("card", Gemini.MODELS, ids=lambda card: card.id)
-async def test_every_size_is_drawn_in_the_sandbox(
-    card: ModelCard, sandbox: Callable[[str], Channel], ask: Make
-) -> None:
+async def test_every_size_is_drawn_in_the_sandbox(card: ModelCard, sandbox: Connect, ask: Make) -> None:
     channel = sandbox(Gemini.sandbox_path)
     for word in allowed(card.sizes):
         size = fit(parse(word), card.sizes)
@@ -424,15 +405,13 @@ async def test_every_size_is_drawn_in_the_sandbox(
 
 
 @pytest.mark.parametrize("tier", ["512", "1K", "2K", "4K"])
-async def test_tokens_of_the_sandbox_cost_what_the_card_says(
-    tier: str, sandbox: Callable[[str], Channel], ask: Make
-) -> None:
+async def test_tokens_of_the_sandbox_cost_what_the_card_says(tier: str, sandbox: Connect, ask: Make) -> None:
     done = await Gemini().start(ask(FLASH, size=Size(tier=tier)), sandbox(Gemini.sandbox_path))
     assert isinstance(FLASH.price, PerToken) and done.usage is not None
     assert done.usage.image_out == FLASH.price.output.tokens(Size(tier=tier), "")
 
 
-async def test_every_option_passes_in_the_sandbox(sandbox: Callable[[str], Channel], ask: Make) -> None:
+async def test_every_option_passes_in_the_sandbox(sandbox: Connect, ask: Make) -> None:
     options = {
         "seed": 7,
         "temperature": 0.5,
@@ -450,7 +429,7 @@ async def test_every_option_passes_in_the_sandbox(sandbox: Callable[[str], Chann
     assert pixels(done) == (1024, 1024)  # the draft has 512
 
 
-async def test_a_seed_makes_the_picture(sandbox: Callable[[str], Channel], ask: Make) -> None:
+async def test_a_seed_makes_the_picture(sandbox: Connect, ask: Make) -> None:
     channel = sandbox(Gemini.sandbox_path)
     first, again, other = [
         content((await Gemini().start(ask(OLD, params={"seed": seed}), channel)).pictures[0].spool)
@@ -459,24 +438,20 @@ async def test_a_seed_makes_the_picture(sandbox: Callable[[str], Channel], ask: 
     assert first == again != other
 
 
-async def test_an_edit_in_the_sandbox(
-    sandbox: Callable[[str], Channel], ask: Make, picture: Callable[..., AskPicture]
-) -> None:
+async def test_an_edit_in_the_sandbox(sandbox: Connect, ask: Make, picture: Callable[..., AskPicture]) -> None:
     said = ask(OLD, images=(picture(160, 90), picture()), operation="edit")
     done = await Gemini().start(said, sandbox(Gemini.sandbox_path))
     assert pixels(done) == (1344, 768)
     assert done.usage is not None and done.usage.image_in
 
 
-async def test_a_conversation_in_the_sandbox(
-    sandbox: Callable[[str], Channel], ask: Make, picture: Callable[..., AskPicture]
-) -> None:
+async def test_a_conversation_in_the_sandbox(sandbox: Connect, ask: Make, picture: Callable[..., AskPicture]) -> None:
     turns = (Turn("user", ("a fox",)), Turn("model", (0,)), Turn("user", ("make it blue",)))
     said = ask(FLASH, prompt="a fox\nmake it blue", images=(picture(90, 160),), turns=turns)
     assert pixels(await Gemini().start(said, sandbox(Gemini.sandbox_path))) == (768, 1376)
 
 
-async def test_imagen_draws_as_many_as_asked(sandbox: Callable[[str], Channel], ask: Make) -> None:
+async def test_imagen_draws_as_many_as_asked(sandbox: Connect, ask: Make) -> None:
     done = await Gemini().start(ask(IMAGEN, n=4, output_format="jpeg"), sandbox(Gemini.sandbox_path))
     assert len({content(raw.spool) for raw in done.pictures}) == 4
 
@@ -507,19 +482,19 @@ async def test_trouble_in_the_sandbox(
     prompt: str,
     kind: type[PicturaError],
     facts: dict[str, object],
-    sandbox: Callable[[str], Channel],
+    sandbox: Connect,
     ask: Make,
-    open_spools: Callable[[], list[Spool]],
+    open_spools: OpenSpools,
 ) -> None:
     channel = sandbox(Gemini.sandbox_path)
     channel.timeouts = Timeouts(read_s=1 if "stall" in prompt else 30)
-    found = await fault(channel, ask(card, prompt=f"a fox {prompt}"))
+    found = await fault(ask(card, prompt=f"a fox {prompt}"), channel)
     assert type(found) is kind
     assert {name: getattr(found, name) for name in facts} == facts
     assert not open_spools()
 
 
-async def test_slow_and_broken_pictures_in_the_sandbox(sandbox: Callable[[str], Channel], ask: Make) -> None:
+async def test_slow_and_broken_pictures_in_the_sandbox(sandbox: Connect, ask: Make) -> None:
     prompt = "a fox [fault:slow 0.1] [fault:truncated]"
     done = await Gemini().start(ask(OLD, prompt=prompt), sandbox(Gemini.sandbox_path))
     spool = done.pictures[0].spool
@@ -527,12 +502,12 @@ async def test_slow_and_broken_pictures_in_the_sandbox(sandbox: Callable[[str], 
     assert flaw(spool.read, spool.size, sniff(spool.read, spool.size))
 
 
-async def test_a_wrong_key_in_the_sandbox(sandbox: Callable[[str], Channel], ask: Make) -> None:
+async def test_a_wrong_key_in_the_sandbox(sandbox: Connect, ask: Make) -> None:
     channel = sandbox(Gemini.sandbox_path)
     channel.secrets = {"api_key": "sk-test-wrong"}
-    found = await fault(channel, ask(OLD))
+    found = await fault(ask(OLD), channel)
     assert isinstance(found, Rejected)
     assert (found.config, found.upstream_code) == (True, "API_KEY_INVALID")
     channel.secrets = {}
-    found = await fault(channel, ask(OLD))
+    found = await fault(ask(OLD), channel)
     assert isinstance(found, Rejected) and found.config

@@ -40,6 +40,7 @@ from yarl import URL
 from pictura.core.errors import Failed, Lost, Malformed, NotSent, PicturaError, Refused, Rejected, UpstreamError
 from pictura.core.model import Anything, ModelCard, Words
 from pictura.core.money import usd
+from pictura.core.picture import InMemory
 from pictura.core.plugins import discover
 from pictura.core.result import Delivered
 from pictura.core.size import AUTO, fit
@@ -57,7 +58,7 @@ from pictura.providers.base import (
     StreamingProvider,
     TaskProvider,
 )
-from pictura.providers.local import Engine, Held
+from pictura.providers.local import Engine
 from pictura.providers.plain import SANDBOX_PATH, PlainProvider
 from pictura.store.jobs import StoredError, stored
 from tests.least import least_options, least_pictures
@@ -593,7 +594,7 @@ def rehearsals(provider: type[Provider]) -> Iterator[Ask]:
 
 
 def asking(card: ModelCard, wish: str = "") -> Ask:
-    picture, mask = (AskPicture(Held(_png(512, mode)), "image/png", 512, 512) for mode in ("RGB", "RGBA"))
+    picture, mask = (AskPicture(InMemory(_png(512, mode)), "image/png", 512, 512) for mode in ("RGB", "RGBA"))
     return Ask(
         card=card,
         native=card.native or card.id,

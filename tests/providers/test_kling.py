@@ -6,11 +6,12 @@ import hashlib
 import hmac
 import json
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 
 import msgspec
 import pytest
-from aiohttp import ClientSession, web
+from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from pictura.core.errors import (
@@ -25,23 +26,32 @@ from pictura.core.errors import (
     Throttled,
     Unsupported,
 )
-from pictura.core.media import Media, flaw, sniff
 from pictura.core.model import ModelCard
 from pictura.core.size import AUTO, Size, fit, parse
 from pictura.infra.http import Timeouts
-from pictura.infra.spool import Spool
-from pictura.providers.base import Ask, AskPicture, Channel, Done, Pending
+from pictura.providers.base import Channel, Done, Pending
 from pictura.providers.kling import Kling
 from pictura.sandbox.base import SECRET
+from tests.providers.conftest import (
+    KEY,
+    Connect,
+    Make,
+    MakePicture,
+    OpenSpools,
+    Serve,
+    drawn_by,
+    fault_of,
+    files,
+    followed,
+    look,
+    looks,
+)
 
-KEY = "sk-test-0123456789"
 CARDS = {card.id: card for card in Kling.MODELS}
 OMNI, V3, V2_1, V1_5 = (CARDS[id] for id in ("kling-v3-omni", "kling-v3-image", "kling-v2-1", "kling-v1-5"))
 TASK = {"task_id": "844", "task_status": "submitted", "task_info": {}, "created_at": 1, "updated_at": 1}
 
-Serve = Callable[[Handler], Awaitable[Channel]]
-Make = Callable[..., Ask]
-MakePicture = Callable[..., AskPicture]
+drawn, follow, fault = partial(drawn_by, Kling()), partial(followed, Kling()), partial(fault_of, Kling())
 
 
 class Seen(msgspec.Struct):
@@ -77,49 +87,8 @@ def keyed(channel: Channel) -> Channel:
 
 
 @pytest.fixture
-def box(sandbox: Callable[[str], Channel]) -> Channel:
+def box(sandbox: Connect) -> Channel:
     return keyed(sandbox(Kling.sandbox_path))
-
-
-async def follow(task: Done | Pending, via: Channel) -> Done:
-    while isinstance(task, Pending):
-        await asyncio.sleep(0.02)
-        task = await Kling().check(task, via)
-    return task
-
-
-async def drawn(asked: Ask, via: Channel) -> Done:
-    return await follow(await Kling().start(asked, via), via)
-
-
-async def files(done: Done) -> list[bytes]:
-    """What lies under the URLs; nothing under a dead one."""
-    found = []
-    async with ClientSession() as http:
-        for raw in done.pictures:
-            async with http.get(raw.url) as answer:
-                found.append(await answer.read() if answer.ok else b"")
-    return found
-
-
-def look(data: bytes) -> Media:
-    def read(offset: int, size: int) -> bytes:
-        return data[offset:][:size]
-
-    media = sniff(read, len(data))
-    assert flaw(read, len(data), media) == ""
-    return media
-
-
-async def sizes(done: Done) -> list[tuple[int, int]]:
-    return [(media.width, media.height) for media in map(look, await files(done))]
-
-
-async def fault(asked: Ask, via: Channel) -> PicturaError:
-    with pytest.raises(PicturaError) as caught:
-        await drawn(asked, via)
-    assert KEY not in caught.value.message and SECRET not in caught.value.message
-    return caught.value
 
 
 # -- against the simulator --
@@ -129,7 +98,7 @@ async def fault(asked: Ask, via: Channel) -> PicturaError:
 async def test_every_card_draws_at_its_default(card: ModelCard, box: Channel, ask: Make, picture: MakePicture) -> None:
     images = (picture(320, 300),) if card.inputs.required else ()
     done = await drawn(ask(card, images=images, size=fit(AUTO, card.sizes), client_id="job-0"), box)
-    assert len(await sizes(done)) == 1
+    assert len(await looks(done)) == 1
 
 
 @pytest.mark.parametrize("card", Kling.MODELS, ids=lambda card: card.id)
@@ -148,7 +117,8 @@ async def test_every_card_draws_from_a_picture(card: ModelCard, box: Channel, as
     ],
 )
 async def test_sizes(card: ModelCard, size: str, pixels: tuple[int, int], box: Channel, ask: Make) -> None:
-    assert await sizes(await drawn(ask(card, size=fit(parse(size), card.sizes)), box)) == [pixels]
+    (media,) = await looks(await drawn(ask(card, size=fit(parse(size), card.sizes)), box))
+    assert (media.width, media.height) == pixels
 
 
 async def test_several_pictures_and_what_they_cost(box: Channel, ask: Make) -> None:
@@ -186,7 +156,7 @@ async def test_what_goes_wrong(
     facts: Mapping[str, object],
     box: Channel,
     ask: Make,
-    open_spools: Callable[[], list[Spool]],
+    open_spools: OpenSpools,
 ) -> None:
     found = await fault(ask(OMNI, prompt=f"a fox {prompt}", client_id="job-0"), box)
     assert type(found) is kind
@@ -196,7 +166,7 @@ async def test_what_goes_wrong(
 
 @pytest.mark.parametrize("mark", ["slow 0.1", "long 0.3"])
 async def test_what_takes_its_time(mark: str, box: Channel, ask: Make) -> None:
-    assert len(await sizes(await drawn(ask(V3, prompt=f"a fox [fault:{mark}]"), box))) == 1
+    assert len(await looks(await drawn(ask(V3, prompt=f"a fox [fault:{mark}]"), box))) == 1
 
 
 async def test_no_answer_is_lost(box: Channel, ask: Make) -> None:
@@ -419,7 +389,7 @@ async def test_answers_in_nobodys_words(
     kind: type[PicturaError],
     serve: Serve,
     ask: Make,
-    open_spools: Callable[[], list[Spool]],
+    open_spools: OpenSpools,
 ) -> None:
     assert type(await fault(ask(V3), keyed(await serve(notes([], answer))))) is kind
     assert not open_spools()
@@ -485,7 +455,7 @@ async def test_success_without_a_picture_is_malformed(serve: Serve) -> None:
         await Kling().check(PENDING, via)
 
 
-async def test_no_server_is_not_sent(connect: Callable[[str], Channel], ask: Make) -> None:
+async def test_no_server_is_not_sent(connect: Connect, ask: Make) -> None:
     server = await asyncio.start_server(lambda _reader, writer: writer.close(), "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     server.close()

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from functools import partial
 
 import msgspec
 import pytest
@@ -13,25 +14,15 @@ from pictura.core.media import sniff
 from pictura.core.size import Shapes, Size, parse
 from pictura.infra.spool import Spool
 from pictura.providers import test
-from pictura.providers.base import Ask, AskPicture, Channel
+from pictura.providers.base import AskPicture
 from pictura.providers.plain import SANDBOX_PATH, PlainProvider
+from tests.providers.conftest import KEY, Connect, Make, OpenSpools, Serve, fault_of, says
 
-KEY = "sk-test-0123456789"
 PICTURE = bytes(range(256)) * 40
 BASE64 = base64.b64encode(PICTURE).decode()
 (CARD,) = test.Test.MODELS
 
-Serve = Callable[[Handler], Awaitable[Channel]]
-Make = Callable[..., Ask]
-
-
-def says(body: object, status: int = 200) -> Handler:
-    async def handler(_request: web.Request) -> web.StreamResponse:
-        if isinstance(body, str):
-            return web.Response(text=body, status=status)
-        return web.json_response(body, status=status, headers={"Retry-After": "3"})
-
-    return handler
+fault = partial(fault_of, test.Test())
 
 
 def notes(asked: list[tuple[str, str, dict[str, object]]]) -> Handler:
@@ -40,12 +31,6 @@ def notes(asked: list[tuple[str, str, dict[str, object]]]) -> Handler:
         return web.json_response({"pictures": [{"b64_json": BASE64, "seed": 5}]})
 
     return handler
-
-
-async def fault(channel: Channel, asked: Ask) -> PicturaError:
-    with pytest.raises(PicturaError) as caught:
-        await test.Test().start(asked, channel)
-    return caught.value
 
 
 async def test_the_whole_request(serve: Serve, ask: Make, picture: Callable[..., AskPicture]) -> None:
@@ -110,7 +95,7 @@ async def test_aspect_and_tier_stay_words(serve: Serve, ask: Make) -> None:
     ],
 )
 async def test_errors(status: int, body: object, kind: type[PicturaError], serve: Serve, ask: Make) -> None:
-    found = await fault(await serve(says(body, status)), ask(CARD))
+    found = await fault(ask(CARD), await serve(says(body, status, {"Retry-After": "3"})))
     assert type(found) is kind
     if isinstance(found, Refused):
         assert (found.by, found.reason, found.possibly_billed) == ("sandbox", "content_refused", False)
@@ -119,14 +104,14 @@ async def test_errors(status: int, body: object, kind: type[PicturaError], serve
 
 
 async def test_nothing_stays_open_after_an_error(
-    serve: Serve, ask: Make, spools: list[Spool], open_spools: Callable[[], list[Spool]]
+    serve: Serve, ask: Make, spools: list[Spool], open_spools: OpenSpools
 ) -> None:
-    await fault(await serve(says({"error": {"code": "x", "message": "no", "b64_json": BASE64}}, 500)), ask(CARD))
+    await fault(ask(CARD), await serve(says({"error": {"code": "x", "message": "no", "b64_json": BASE64}}, 500)))
     assert spools and not open_spools()
 
 
 async def test_the_built_in_model_draws_in_the_sandbox(
-    sandbox: Callable[[str], Channel], ask: Make, picture: Callable[..., AskPicture]
+    sandbox: Connect, ask: Make, picture: Callable[..., AskPicture]
 ) -> None:
     said = ask(CARD, images=(picture(),), n=2, size=parse("320x240"), params={"quality": "high", "seed": 9})
     done = await test.Test().start(said, sandbox(SANDBOX_PATH))
@@ -137,5 +122,5 @@ async def test_the_built_in_model_draws_in_the_sandbox(
     assert (media.format, media.width, media.height) == ("png", 320, 240)
 
 
-async def test_a_refusal_of_the_sandbox(sandbox: Callable[[str], Channel], ask: Make) -> None:
-    assert type(await fault(sandbox(SANDBOX_PATH), ask(CARD, prompt="[refuse]"))) is Refused
+async def test_a_refusal_of_the_sandbox(sandbox: Connect, ask: Make) -> None:
+    assert type(await fault(ask(CARD, prompt="[refuse]"), sandbox(SANDBOX_PATH))) is Refused

@@ -1,10 +1,9 @@
 from __future__ import annotations
 
-import asyncio
 import base64
 import io
-from collections.abc import Awaitable, Callable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
+from functools import partial
 
 import pytest
 from aiohttp import ClientSession, web
@@ -25,12 +24,24 @@ from pictura.core.errors import (
 )
 from pictura.core.media import flaw, sniff
 from pictura.core.model import ModelCard
+from pictura.core.picture import InMemory
 from pictura.core.size import AUTO, Size, fit, parse
-from pictura.infra.spool import Spool
-from pictura.providers.base import Ask, AskPicture, Channel, Done, Pending
+from pictura.providers.base import Ask, AskPicture, Pending
 from pictura.providers.replicate import INLINE_BYTES, Replicate
+from tests.providers.conftest import (
+    KEY,
+    TROUBLES,
+    Connect,
+    Make,
+    MakePicture,
+    OpenSpools,
+    Serve,
+    drawn_by,
+    fault_of,
+    pixels,
+    says,
+)
 
-KEY = "sk-test-0123456789"
 CARDS = {card.id.removeprefix("replicate-"): card for card in Replicate.MODELS}
 SCHNELL, DEV, PRO, KONTEXT, FLEX = (
     CARDS[name] for name in ("flux-schnell", "flux-dev", "flux-1.1-pro", "flux-kontext-max", "flux-2-flex")
@@ -40,46 +51,7 @@ FILL, SEEDREAM, BANANA = CARDS["flux-fill-pro"], CARDS["seedream-4.5"], CARDS["n
 GENERIC = Replicate().generic("acme/painter")
 PIXEL = "data:image/png;base64,iVBORw0KGgo="
 
-Serve = Callable[[Handler], Awaitable[Channel]]
-Make = Callable[..., Ask]
-MakePicture = Callable[..., AskPicture]
-Connect = Callable[[str], Channel]
-OpenSpools = Callable[[], list[Spool]]
-
-
-async def drawn(asked: Ask, channel: Channel) -> Done:
-    """Start, and ask until it is done."""
-    outcome = await Replicate().start(asked, channel)
-    while isinstance(outcome, Pending):
-        await asyncio.sleep(0.02)
-        outcome = await Replicate().check(outcome, channel)
-    return outcome
-
-
-async def fault(asked: Ask, channel: Channel) -> PicturaError:
-    with pytest.raises(PicturaError) as caught:
-        await drawn(asked, channel)
-    assert KEY not in str(caught.value)
-    return caught.value
-
-
-async def pixels(done: Done) -> list[tuple[str, int, int]]:
-    """Format, width and height of what was drawn."""
-    found = []
-    async with ClientSession() as http:
-        for raw in done.pictures:
-            async with http.get(raw.url) as answer:
-                data = await answer.read()
-            media = sniff(lambda offset, size, data=data: data[offset:][:size], len(data))  # type: ignore[misc]
-            found.append((media.format, media.width, media.height))
-    return found
-
-
-def says(document: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Handler:
-    async def handler(_request: web.Request) -> web.StreamResponse:
-        return web.json_response(document, status=status, headers=headers)
-
-    return handler
+drawn, fault = partial(drawn_by, Replicate()), partial(fault_of, Replicate())
 
 
 def notes(asked: list[tuple[str, object]]) -> Handler:
@@ -177,38 +149,14 @@ async def test_an_edit_matches_its_picture_unless_a_size_is_chosen(
     assert chosen["aspect_ratio"] == "custom" and "resolution" not in chosen
 
 
-async def test_a_mask_is_white_where_ours_is_transparent(
-    serve: Serve, ask: Make, picture: MakePicture, tmp_path: Path
-) -> None:
-    encoded = io.BytesIO()
-    mask = Image.new("RGBA", (4, 2), (9, 9, 9, 255))
-    mask.putpixel((1, 0), (9, 9, 9, 0))
-    mask.save(encoded, "png")
-    spool = Spool(tmp_path)
-    spool.write(encoded.getvalue())
-    sent = await body_of(ask(FILL, images=(picture(4, 2),), mask=AskPicture(spool, "image/png", 4, 2)), serve)
+async def test_a_mask_is_white_where_ours_is_transparent(serve: Serve, ask: Make, picture: MakePicture) -> None:
+    sent = await body_of(ask(FILL, images=(picture(4, 2),), mask=picture(4, 2)), serve)
     painted = Image.open(io.BytesIO(base64.b64decode(str(sent["mask"]).partition(",")[2])))
-    assert painted.mode == "L" and painted.tobytes() == bytes([0, 255, 0, 0, 0, 0, 0, 0])
+    assert painted.mode == "L" and painted.tobytes() == bytes([255] * 8)
 
 
-async def test_masks_without_transparency(serve: Serve, ask: Make, picture: MakePicture, tmp_path: Path) -> None:
-    encoded = io.BytesIO()
-    Image.new("L", (4, 2)).save(encoded, "png")
-    black, broken = Spool(tmp_path), Spool(tmp_path)
-    black.write(encoded.getvalue())
-    broken.write(encoded.getvalue()[:20])
-    told = ask(FILL, images=(picture(4, 2),), mask=AskPicture(black, "image/png", 4, 2))
-    sent = await body_of(told, serve)
-    assert base64.b64decode(str(sent["mask"]).partition(",")[2]) == encoded.getvalue()
-    with pytest.raises(BadRequest) as caught:
-        await body_of(replace(told, mask=AskPicture(broken, "image/png", 4, 2)), serve)
-    assert caught.value.param == "mask"
-
-
-async def test_a_large_picture_goes_to_the_files_first(serve: Serve, ask: Make, picture: MakePicture) -> None:
-    large = picture()
-    assert isinstance(large.source, Spool)
-    large.source.write(bytes(INLINE_BYTES))
+async def test_a_large_picture_goes_to_the_files_first(serve: Serve, ask: Make) -> None:
+    large = AskPicture(InMemory(bytes(INLINE_BYTES + 1)), "image/png", 64, 64)
     noted: list[tuple[str, object]] = []
     await Replicate().start(ask(KONTEXT, images=(large,)), await serve(notes(noted)))
     assert noted[0] == ("/v1/files", ("content", large.source.size))
@@ -218,11 +166,9 @@ async def test_a_large_picture_goes_to_the_files_first(serve: Serve, ask: Make, 
 
 @pytest.mark.parametrize(("status", "kind"), [(500, Rejected), (503, Rejected), (402, Rejected), (429, Throttled)])
 async def test_a_file_that_is_not_taken_costs_nothing(
-    serve: Serve, ask: Make, picture: MakePicture, status: int, kind: type[PicturaError]
+    serve: Serve, ask: Make, status: int, kind: type[PicturaError]
 ) -> None:
-    large = picture()
-    assert isinstance(large.source, Spool)
-    large.source.write(bytes(INLINE_BYTES))
+    large = AskPicture(InMemory(bytes(INLINE_BYTES + 1)), "image/png", 64, 64)
     body = {} if status == 503 else {"detail": "no"}
     error = await fault(ask(KONTEXT, images=(large,)), await serve(says(body, status)))
     assert type(error) is kind and error.safe_elsewhere
@@ -403,22 +349,7 @@ async def test_several_with_a_seed_are_the_same_again(sandbox: Connect, ask: Mak
     assert len(set(data)) == 3
 
 
-@pytest.mark.parametrize(
-    ("mark", "kind"),
-    [
-        ("[refuse]", Refused),
-        ("[refuse late]", Refused),
-        ("[fault:failed]", Failed),
-        ("[fault:401]", Rejected),
-        ("[fault:402]", Rejected),
-        ("[fault:429]", Throttled),
-        ("[fault:500]", Failed),
-        ("[fault:502page]", Lost),
-        ("[fault:reset]", Lost),
-        ("[fault:garbage]", Malformed),
-        ("[fault:empty]", Malformed),
-    ],
-)
+@pytest.mark.parametrize(("mark", "kind"), [*TROUBLES, ("[refuse late]", Refused), ("[fault:failed]", Failed)])
 async def test_faults(
     sandbox: Connect, ask: Make, open_spools: OpenSpools, mark: str, kind: type[PicturaError]
 ) -> None:

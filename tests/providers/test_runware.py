@@ -1,27 +1,36 @@
 from __future__ import annotations
 
-import asyncio
 import base64
 import io
 import json
 import re
 import uuid
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 
 import pytest
-from aiohttp import ClientSession, web
-from aiohttp.typedefs import Handler
+from aiohttp import web
 from PIL import Image
 
 from pictura.core.errors import BadRequest, Failed, Lost, Malformed, PicturaError, Refused, Rejected, Throttled
-from pictura.core.media import sniff
 from pictura.core.model import ModelCard
 from pictura.core.size import AUTO, fit, parse
-from pictura.infra.spool import Spool
-from pictura.providers.base import Ask, AskPicture, Channel, Done, Pending
+from pictura.providers.base import Ask, Done, Pending
 from pictura.providers.runware import Runware, task_uuid
+from tests.providers.conftest import (
+    KEY,
+    TROUBLES,
+    Connect,
+    Make,
+    MakePicture,
+    OpenSpools,
+    Serve,
+    drawn_by,
+    fault_of,
+    pixels,
+    says,
+)
 
-KEY = "sk-test-0123456789"
 CARDS = {card.id.removeprefix("runware-"): card for card in Runware.MODELS}
 DEV, SCHNELL, KONTEXT, FLUX_2, FILL, SEEDREAM = (
     CARDS[name]
@@ -34,46 +43,7 @@ SANDBOX = "/runware/v1"
 GUIDED = ["inputs", "referenceImages"]
 TASK = Pending(upstream_id=task_uuid("job_1-0"), poll_after_s=1.0)
 
-Serve = Callable[[Handler], Awaitable[Channel]]
-Make = Callable[..., Ask]
-MakePicture = Callable[..., AskPicture]
-Connect = Callable[[str], Channel]
-OpenSpools = Callable[[], list[Spool]]
-
-
-async def drawn(asked: Ask, channel: Channel) -> Done:
-    """Start, and ask until it is done."""
-    outcome = await Runware().start(asked, channel)
-    while isinstance(outcome, Pending):
-        await asyncio.sleep(0.02)
-        outcome = await Runware().check(outcome, channel)
-    return outcome
-
-
-async def fault(asked: Ask, channel: Channel) -> PicturaError:
-    with pytest.raises(PicturaError) as caught:
-        await drawn(asked, channel)
-    assert KEY not in str(caught.value)
-    return caught.value
-
-
-async def pixels(done: Done) -> list[tuple[str, int, int]]:
-    """Format, width and height of what was drawn."""
-    found = []
-    async with ClientSession() as http:
-        for raw in done.pictures:
-            async with http.get(raw.url) as answer:
-                data = await answer.read()
-            media = sniff(lambda offset, size, data=data: data[offset:][:size], len(data))  # type: ignore[misc]
-            found.append((media.format, media.width, media.height))
-    return found
-
-
-def says(document: object, status: int = 200) -> Handler:
-    async def handler(_request: web.Request) -> web.StreamResponse:
-        return web.json_response(document, status=status, headers={"Retry-After": "7"})
-
-    return handler
+drawn, fault = partial(drawn_by, Runware()), partial(fault_of, Runware())
 
 
 def stands(*entries: Mapping[str, object]) -> list[dict[str, object]]:
@@ -260,7 +230,7 @@ async def test_errors_of_a_call(
     serve: Serve, ask: Make, status: int, error: object, kind: type[PicturaError], config: bool | None
 ) -> None:
     answer = {"errors": [error]} if error else {"data": []}
-    found = await fault(ask(DEV, client_id="job_1-0"), await serve(says(answer, status)))
+    found = await fault(ask(DEV, client_id="job_1-0"), await serve(says(answer, status, {"Retry-After": "7"})))
     assert type(found) is kind
     assert getattr(found, "config", None) is config
     if kind is Throttled:
@@ -396,22 +366,7 @@ async def test_several_with_a_seed_and_their_cost(sandbox: Connect, ask: Make) -
     assert done.cost == 3_900
 
 
-@pytest.mark.parametrize(
-    ("mark", "kind"),
-    [
-        ("[refuse]", Refused),
-        ("[refuse late]", Refused),
-        ("[fault:failed]", Failed),
-        ("[fault:401]", Rejected),
-        ("[fault:402]", Rejected),
-        ("[fault:429]", Throttled),
-        ("[fault:500]", Failed),
-        ("[fault:502page]", Lost),
-        ("[fault:reset]", Lost),
-        ("[fault:garbage]", Malformed),
-        ("[fault:empty]", Malformed),
-    ],
-)
+@pytest.mark.parametrize(("mark", "kind"), [*TROUBLES, ("[refuse late]", Refused), ("[fault:failed]", Failed)])
 async def test_faults(
     sandbox: Connect, ask: Make, open_spools: OpenSpools, mark: str, kind: type[PicturaError]
 ) -> None:

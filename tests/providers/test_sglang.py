@@ -1,62 +1,45 @@
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from functools import partial
 
 import pytest
 from aiohttp import web
-from aiohttp.typedefs import Handler
 
 from pictura.core.capability import check
 from pictura.core.errors import BadRequest, Failed, Malformed, PicturaError, Rejected, Throttled, Unsupported
-from pictura.core.media import Media, sniff
+from pictura.core.media import Media
 from pictura.core.request import ImageRequest, InputPicture
 from pictura.core.size import parse
-from pictura.infra.spool import Spool
-from pictura.providers.base import Ask, AskPicture, Channel, Raw
+from pictura.providers.base import AskPicture
 from pictura.providers.sglang import SGLang
+from tests.providers.conftest import Connect, Make, OpenSpools, Serve, fault_of, looks
 
-KEY = "sk-test-0123456789"
 CARD = SGLang.MODELS[0]
 
-Serve = Callable[[Handler], Awaitable[Channel]]
-Make = Callable[..., Ask]
-OpenSandbox = Callable[[str], Channel]
-
-
-def look(raw: Raw) -> Media:
-    assert raw.spool is not None
-    return sniff(raw.spool.read, raw.spool.size)
-
-
-async def fault(channel: Channel, asked: Ask) -> PicturaError:
-    with pytest.raises(PicturaError) as caught:
-        await SGLang().start(asked, channel)
-    assert KEY not in str(caught.value)
-    return caught.value
+fault = partial(fault_of, SGLang())
 
 
 # -- against the sandbox --
 
 
-async def test_without_a_format_it_is_the_servers_own(sandbox: OpenSandbox, ask: Make) -> None:
+async def test_without_a_format_it_is_the_servers_own(sandbox: Connect, ask: Make) -> None:
     done = await SGLang().start(ask(CARD, n=2), sandbox(SGLang.sandbox_path))
-    assert [look(raw) for raw in done.pictures] == [Media(f"image/{CARD.outputs[0]}", 1024, 1024)] * 2
+    assert await looks(done) == [Media(f"image/{CARD.outputs[0]}", 1024, 1024)] * 2
 
 
 @pytest.mark.parametrize("format", CARD.outputs)
-async def test_every_format(format: str, sandbox: OpenSandbox, ask: Make) -> None:
+async def test_every_format(format: str, sandbox: Connect, ask: Make) -> None:
     params = {"seed": 7, "steps": 4, "guidance_scale": 1.5, "enable_teacache": True, "upscaling_scale": 2}
     said = ask(CARD, size=parse("64x96"), params=params, output_format=format, output_compression=50)
     done = await SGLang().start(said, sandbox(SGLang.sandbox_path))
-    assert [look(raw) for raw in done.pictures] == [Media(f"image/{format}", 64, 96)]
+    assert await looks(done) == [Media(f"image/{format}", 64, 96)]
 
 
-async def test_an_edit_with_several_pictures(
-    sandbox: OpenSandbox, ask: Make, picture: Callable[..., AskPicture]
-) -> None:
+async def test_an_edit_with_several_pictures(sandbox: Connect, ask: Make, picture: Callable[..., AskPicture]) -> None:
     said = ask(CARD, images=(picture(96, 64), picture()), params={"enable_upscaling": False}, output_format="png")
     done = await SGLang().start(said, sandbox(SGLang.sandbox_path))
-    assert look(done.pictures[0]) == Media("image/png", 96, 64)
+    assert await looks(done) == [Media("image/png", 96, 64)]
 
 
 FAULTS: dict[str, tuple[type[PicturaError], dict[str, object]]] = {
@@ -73,24 +56,24 @@ FAULTS: dict[str, tuple[type[PicturaError], dict[str, object]]] = {
 
 
 @pytest.mark.parametrize("name", FAULTS)
-async def test_faults(name: str, sandbox: OpenSandbox, ask: Make, open_spools: Callable[[], list[Spool]]) -> None:
+async def test_faults(name: str, sandbox: Connect, ask: Make, open_spools: OpenSpools) -> None:
     kind, facts = FAULTS[name]
-    found = await fault(sandbox(SGLang.sandbox_path), ask(CARD, prompt=f"[fault:{name}]"))
+    found = await fault(ask(CARD, prompt=f"[fault:{name}]"), sandbox(SGLang.sandbox_path))
     assert type(found) is kind
     assert {fact: getattr(found, fact) for fact in facts} == facts
     assert not open_spools()
 
 
-async def test_wrong_fields_are_named(sandbox: OpenSandbox, ask: Make) -> None:
-    found = await fault(sandbox(SGLang.sandbox_path), ask(CARD, params={"steps": 0}))
+async def test_wrong_fields_are_named(sandbox: Connect, ask: Make) -> None:
+    found = await fault(ask(CARD, params={"steps": 0}), sandbox(SGLang.sandbox_path))
     assert (type(found), found.message) == (BadRequest, "num_inference_steps: Expected `int` >= 1")
 
 
 async def test_what_an_edit_would_pass_over_is_refused(
-    sandbox: OpenSandbox, ask: Make, picture: Callable[..., AskPicture]
+    sandbox: Connect, ask: Make, picture: Callable[..., AskPicture]
 ) -> None:
     said = ask(CARD, images=(picture(),), params={"flow_shift": 3})
-    found = await fault(sandbox(SGLang.sandbox_path), said)
+    found = await fault(said, sandbox(SGLang.sandbox_path))
     assert (type(found), found.param) == (Unsupported, "flow_shift")
 
 

@@ -1,9 +1,8 @@
 from __future__ import annotations
 
-import asyncio
 import io
-from collections.abc import Awaitable, Callable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
+from functools import partial
 from typing import Literal
 
 import pytest
@@ -26,36 +25,32 @@ from pictura.core.media import flaw, sniff
 from pictura.core.model import Choice, ModelCard, Span
 from pictura.core.size import Size
 from pictura.infra.spool import Spool
-from pictura.providers.base import Ask, AskPicture, Channel, Done, Pending
+from pictura.providers.base import Ask, Channel, Done, Pending
 from pictura.providers.stability import POLL_S, STRENGTH, Stability
+from tests.providers.conftest import (
+    KEY,
+    TROUBLES,
+    Connect,
+    Make,
+    MakePicture,
+    OpenSpools,
+    Serve,
+    drawn_by,
+    fault_of,
+    half_mask,
+    pixels,
+    says,
+    shown,
+)
 
-KEY = "sk-test-0123456789"
 CARDS = {card.id: card for card in Stability.MODELS}
 CORE, ULTRA, LARGE = CARDS["stable-image-core"], CARDS["stable-image-ultra"], CARDS["sd3.5-large"]
 INPAINT, CREATIVE = CARDS["stable-image-inpaint"], CARDS["stable-image-upscale-creative"]
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(100)
 
-Serve = Callable[[Handler], Awaitable[Channel]]
-Make = Callable[..., Ask]
-MakePicture = Callable[..., AskPicture]
-OpenSpools = Callable[[], list[Spool]]
 Sent = tuple[str, Mapping[str, str], dict[str, bytes]]
 
-
-def says(
-    body: object, status: int = 200, headers: Mapping[str, str] | None = None, content_type: str = "image/png"
-) -> Handler:
-    """A handler with one answer: JSON, bytes of a content type, or a page."""
-
-    async def handler(request: web.Request) -> web.StreamResponse:
-        await request.read()
-        if isinstance(body, bytes):
-            return web.Response(body=body, status=status, headers=headers, content_type=content_type)
-        if isinstance(body, str):
-            return web.Response(text=body, status=status, headers=headers, content_type="text/html")
-        return web.json_response(body, status=status, headers=headers)
-
-    return handler
+finish, fault = partial(drawn_by, Stability()), partial(fault_of, Stability())
 
 
 def notes(asked: list[Sent]) -> Handler:
@@ -76,31 +71,6 @@ async def sent(serve: Serve, asked: Ask) -> Sent:
     noted: list[Sent] = []
     await Stability().start(asked, await serve(notes(noted)))
     return noted[0]
-
-
-async def finish(asked: Ask, channel: Channel) -> Done:
-    """Start, and poll until it is done."""
-    provider = Stability()
-    outcome = await provider.start(asked, channel)
-    while isinstance(outcome, Pending):
-        await asyncio.sleep(0.02)
-        outcome = await provider.check(outcome, channel)
-    return outcome
-
-
-async def fault(asked: Ask, channel: Channel) -> PicturaError:
-    with pytest.raises(PicturaError) as caught:
-        await finish(asked, channel)
-    assert KEY not in str(caught.value)
-    return caught.value
-
-
-def look(done: Done) -> tuple[str, int, int]:
-    spool = done.pictures[0].spool
-    assert spool is not None
-    media = sniff(spool.read, spool.size)
-    assert flaw(spool.read, spool.size, media) == ""
-    return media.format, media.width, media.height
 
 
 # -- what is sent --
@@ -140,7 +110,7 @@ async def test_a_strength_is_said_where_the_vendor_has_no_default(
     assert "strength" not in parts
 
 
-async def test_sd3_cannot_reshape_a_picture(connect: Callable[[str], Channel], ask: Make, picture: MakePicture) -> None:
+async def test_sd3_cannot_reshape_a_picture(connect: Connect, ask: Make, picture: MakePicture) -> None:
     said = ask(LARGE, images=(picture(),), size=Size(aspect="1:1"))
     found = await fault(said, connect("http://127.0.0.1:9"))
     assert isinstance(found, Unsupported) and found.param == "size"
@@ -162,38 +132,10 @@ async def test_two_pictures_have_names_of_their_own(
     assert {first.source.read(), second.source.read()} <= set(parts.values())
 
 
-@pytest.fixture
-def png(tmp_path: Path, spools: list[Spool]) -> Callable[[Image.Image], AskPicture]:
-    """An input with these pixels."""
-
-    def make(image: Image.Image) -> AskPicture:
-        encoded = io.BytesIO()
-        image.save(encoded, "png")
-        spools.append(Spool(tmp_path))
-        spools[-1].write(encoded.getvalue())
-        return AskPicture(spools[-1], "image/png", image.width, image.height)
-
-    return make
-
-
-async def test_a_mask_turns_white_where_it_is_clear(
-    serve: Serve, ask: Make, picture: MakePicture, png: Callable[[Image.Image], AskPicture]
-) -> None:
-    mask = Image.new("RGBA", (90, 64), (9, 9, 9, 255))
-    mask.paste((9, 9, 9, 0), (0, 0, 30, 64))
-    mask.paste((9, 9, 9, 128), (30, 0, 60, 64))
-    _, _, parts = await sent(serve, ask(INPAINT, images=(picture(90, 64),), mask=png(mask)))
+async def test_a_mask_turns_white_where_it_is_clear(serve: Serve, ask: Make, picture: MakePicture) -> None:
+    _, _, parts = await sent(serve, ask(INPAINT, images=(picture(),), mask=half_mask()))
     turned = Image.open(io.BytesIO(parts["mask"]))
-    assert (turned.mode, turned.size) == ("L", (90, 64))
-    assert [turned.getpixel((x, 32)) for x in (5, 45, 85)] == [255, 127, 0]
-
-
-async def test_a_mask_without_transparency_says_nothing(
-    connect: Callable[[str], Channel], ask: Make, picture: MakePicture, png: Callable[[Image.Image], AskPicture]
-) -> None:
-    said = ask(INPAINT, images=(picture(),), mask=png(Image.new("RGB", (64, 64))))
-    found = await fault(said, connect("http://127.0.0.1:9"))
-    assert isinstance(found, BadRequest) and found.param == "mask"
+    assert (turned.mode, turned.getpixel((3, 3)), turned.getpixel((60, 3))) == ("L", 0, 255)
 
 
 # -- what comes back --
@@ -314,7 +256,7 @@ NEEDED: dict[str, dict[str, object]] = {
 
 
 @pytest.fixture
-def house(sandbox: Callable[[str], Channel]) -> Channel:
+def house(sandbox: Connect) -> Channel:
     return sandbox(Stability.sandbox_path)
 
 
@@ -323,7 +265,7 @@ async def test_every_model_draws(card: ModelCard, house: Channel, ask: Make, pic
     images = tuple(picture() for _ in range(card.inputs.count)) if "generate" not in card.modes else ()
     prompt = "" if card.prompt.need == "none" else "a fox"
     done = await finish(ask(card, prompt=prompt, images=images, params=NEEDED.get(card.id, {})), house)
-    assert look(done)[0] == "png"
+    assert (await pixels(done))[0][0] == "png"
     assert done.pictures[0].seed
 
 
@@ -356,7 +298,7 @@ async def test_the_vendor_takes_what_a_card_allows(
 
 @pytest.mark.parametrize("aspect", ["16:9", "9:21", "1:1", ""])
 async def test_aspects(aspect: str, house: Channel, ask: Make) -> None:
-    _, width, height = look(await finish(ask(ULTRA, size=Size(aspect=aspect)), house))
+    ((_, width, height),) = await pixels(await finish(ask(ULTRA, size=Size(aspect=aspect)), house))
     wide, high = map(int, (aspect or "1:1").split(":"))
     assert 0.85 < width / height / (wide / high) < 1.15
 
@@ -368,16 +310,12 @@ async def test_seeds_and_formats(house: Channel, ask: Make) -> None:
     spools = [done.pictures[0].spool for done in (first, again, other)]
     assert all(spools)
     assert spools[0].read() == spools[1].read() != spools[2].read()  # type: ignore[union-attr]
-    assert (look(first)[0], first.pictures[0].seed) == ("webp", 7)
+    assert ((await pixels(first))[0][0], first.pictures[0].seed) == ("webp", 7)
 
 
-async def test_a_mask_in_the_sandbox(
-    house: Channel, ask: Make, picture: MakePicture, png: Callable[[Image.Image], AskPicture]
-) -> None:
-    mask = Image.new("RGBA", (64, 64), (0, 0, 0, 255))
-    mask.paste((0, 0, 0, 0), (32, 0, 64, 64))
-    base = png(Image.new("RGB", (64, 64)))
-    done = await finish(ask(INPAINT, images=(base,), mask=png(mask)), house)
+async def test_a_mask_in_the_sandbox(house: Channel, ask: Make, picture: MakePicture) -> None:
+    base = shown(Image.new("RGB", (64, 64)))
+    done = await finish(ask(INPAINT, images=(base,), mask=half_mask()), house)
     assert done.pictures[0].spool is not None
     drawn = Image.open(io.BytesIO(done.pictures[0].spool.read())).convert("L")
     assert drawn.crop((0, 0, 900, 1200)).getextrema() == (0, 0)
@@ -387,16 +325,8 @@ async def test_a_mask_in_the_sandbox(
 @pytest.mark.parametrize(
     ("prompt", "kind"),
     [
-        ("[refuse]", Refused),
+        *TROUBLES,
         ("[refuse late]", Refused),
-        ("[fault:401]", Rejected),
-        ("[fault:402]", Rejected),
-        ("[fault:429]", Throttled),
-        ("[fault:500]", Failed),
-        ("[fault:502page]", Lost),
-        ("[fault:reset]", Lost),
-        ("[fault:garbage]", Malformed),
-        ("[fault:empty]", Malformed),
     ],
 )
 @pytest.mark.parametrize("card", [CORE, CREATIVE], ids=lambda card: card.id)
@@ -434,4 +364,4 @@ async def test_a_wrong_key(house: Channel, ask: Make) -> None:
 
 async def test_a_service_that_no_card_describes(house: Channel, ask: Make, picture: MakePicture) -> None:
     card = Stability().generic("control/sketch")
-    assert look(await finish(ask(card, images=(picture(),)), house))[0] == "png"
+    assert (await pixels(await finish(ask(card, images=(picture(),)), house)))[0][0] == "png"

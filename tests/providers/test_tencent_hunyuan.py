@@ -1,29 +1,36 @@
 from __future__ import annotations
 
-import asyncio
 import base64
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
+from functools import partial
 
 import pytest
 from aiohttp import web
-from aiohttp.typedefs import Handler
 
 from pictura.core.errors import BadRequest, Failed, Lost, Malformed, PicturaError, Refused, Rejected, Throttled
-from pictura.core.media import flaw, sniff
 from pictura.core.model import ModelCard
 from pictura.core.size import AUTO, fit, parse
-from pictura.infra.http import Request, Timeouts
-from pictura.infra.spool import Spool
-from pictura.providers.base import Ask, AskPicture, Channel, Done, Pending
+from pictura.infra.http import Timeouts
+from pictura.providers.base import Channel, Done, Pending
 from pictura.providers.tencent_hunyuan import TencentHunyuan
 from pictura.sandbox.base import SECRET
+from tests.providers.conftest import (
+    Connect,
+    Make,
+    MakePicture,
+    OpenSpools,
+    Serve,
+    drawn_by,
+    fault_of,
+    files,
+    look,
+    sides,
+)
 
 CARDS = {card.id: card for card in TencentHunyuan.MODELS}
 JOB, CHAT, LITE = (CARDS[f"hunyuan-image-{word}"] for word in ("legacy", "chat", "lite"))
 
-Serve = Callable[[Handler], Awaitable[Channel]]
-Make = Callable[..., Ask]
-Picture = Callable[..., AskPicture]
+draw, fault = partial(drawn_by, TencentHunyuan()), partial(fault_of, TencentHunyuan())
 
 
 def keyed(channel: Channel) -> Channel:
@@ -32,40 +39,8 @@ def keyed(channel: Channel) -> Channel:
 
 
 @pytest.fixture
-def hunyuan(sandbox: Callable[[str], Channel]) -> Channel:
+def hunyuan(sandbox: Connect) -> Channel:
     return keyed(sandbox(TencentHunyuan.sandbox_path))
-
-
-async def draw(asked: Ask, via: Channel) -> Done:
-    provider = TencentHunyuan()
-    outcome = await provider.start(asked, via)
-    while isinstance(outcome, Pending):
-        await asyncio.sleep(0.02)
-        outcome = await provider.check(outcome, via)
-    return outcome
-
-
-async def fetch(url: str, via: Channel) -> Spool | None:
-    answer = await via.http.send(Request(url=url, method="GET", allow_private=True))
-    return answer.spool
-
-
-async def sides(done: Done, via: Channel) -> list[str]:
-    found = []
-    for raw in done.pictures:
-        spool = await fetch(raw.url, via)
-        assert spool is not None
-        media = sniff(spool.read, spool.size)
-        assert not flaw(spool.read, spool.size, media)
-        found.append(f"{media.width}x{media.height}")
-    return found
-
-
-async def fault(asked: Ask, via: Channel) -> PicturaError:
-    with pytest.raises(PicturaError) as caught:
-        await draw(asked, via)
-    assert via.secrets["secret_id"] not in caught.value.message
-    return caught.value
 
 
 # -- against the sandbox, which is as strict as the vendor --
@@ -74,7 +49,7 @@ async def fault(asked: Ask, via: Channel) -> PicturaError:
 @pytest.mark.parametrize("card", TencentHunyuan.MODELS, ids=lambda card: card.id)
 async def test_every_model_draws_as_its_card_says(card: ModelCard, hunyuan: Channel, ask: Make) -> None:
     done = await draw(ask(card, size=fit(AUTO, card.sizes)), hunyuan)
-    assert len(await sides(done, hunyuan)) == 1
+    assert len(await sides(done)) == 1
 
 
 @pytest.mark.parametrize("card", TencentHunyuan.MODELS, ids=lambda card: card.id)
@@ -88,7 +63,7 @@ async def test_every_option_of_a_card_is_taken(card: ModelCard, hunyuan: Channel
         "clarity": "x2",
     }
     params = {name: value for name, value in options.items() if name in card.params}
-    assert await sides(await draw(ask(card, params=params), hunyuan), hunyuan)
+    assert await sides(await draw(ask(card, params=params), hunyuan))
 
 
 @pytest.mark.parametrize(
@@ -108,27 +83,26 @@ async def test_sizes_of_every_kind(
     card: ModelCard, size: str, params: Mapping[str, object], expected: str, hunyuan: Channel, ask: Make
 ) -> None:
     done = await draw(ask(card, size=fit(parse(size), card.sizes), params=params), hunyuan)
-    assert await sides(done, hunyuan) == [expected]
+    assert await sides(done) == [expected]
 
 
 async def test_several_pictures_and_the_prompts_they_were_drawn_from(hunyuan: Channel, ask: Make) -> None:
     done = await draw(ask(JOB, n=4), hunyuan)
-    assert await sides(done, hunyuan) == ["1024x1024"] * 4
+    assert await sides(done) == ["1024x1024"] * 4
     assert {raw.revised_prompt for raw in done.pictures} == {"a fox (as painted in the sandbox)"}
 
 
 async def test_a_seed_counts(hunyuan: Channel, ask: Make) -> None:
     drawn = [await draw(ask(JOB, params={"seed": seed}), hunyuan) for seed in (7, 7, 8)]
-    first, again, other = [await fetch(done.pictures[0].url, hunyuan) for done in drawn]
-    assert first and again and other
-    assert first.read() == again.read() != other.read()
+    first, again, other = [(await files(done))[0] for done in drawn]
+    assert first == again != other
 
 
-async def test_an_edit(hunyuan: Channel, ask: Make, picture: Picture) -> None:
+async def test_an_edit(hunyuan: Channel, ask: Make, picture: MakePicture) -> None:
     done = await draw(ask(JOB, images=(picture(640, 320),)), hunyuan)
-    assert await sides(done, hunyuan) == ["1024x512"]
+    assert await sides(done) == ["1024x512"]
     plain = await draw(ask(JOB, images=(picture(),), size=parse("1024x768")), hunyuan)
-    assert await sides(plain, hunyuan) == ["1024x768"]
+    assert await sides(plain) == ["1024x768"]
     narrow = await fault(ask(JOB, images=(picture(),), size=parse("720x1280")), hunyuan)
     assert type(narrow) is BadRequest
 
@@ -136,7 +110,7 @@ async def test_an_edit(hunyuan: Channel, ask: Make, picture: Picture) -> None:
 async def test_a_chat_goes_on(hunyuan: Channel, ask: Make) -> None:
     first = await draw(ask(CHAT), hunyuan)
     second = await draw(ask(CHAT, prompt="now with a hat", params={"chat_id": first.echo["chat_id"]}), hunyuan)
-    assert await sides(second, hunyuan) == ["1024x1024"]
+    assert await sides(second) == ["1024x1024"]
     assert second.echo["chat_id"] not in ("", first.echo["chat_id"])
     assert type(await fault(ask(CHAT, params={"chat_id": "nobody's"}), hunyuan)) is BadRequest
 
@@ -177,10 +151,11 @@ async def test_slow_and_long_jobs_come_to_their_end(hunyuan: Channel, ask: Make)
 
 async def test_results_that_are_broken_or_gone(hunyuan: Channel, ask: Make) -> None:
     done = await draw(ask(JOB, prompt="[fault:truncated]"), hunyuan)
-    broken = await fetch(done.pictures[0].url, hunyuan)
-    assert broken and flaw(broken.read, broken.size, sniff(broken.read, broken.size))
+    (broken,) = await files(done)
+    with pytest.raises(AssertionError):
+        look(broken)
     done = await draw(ask(LITE, prompt="[fault:expired]"), hunyuan)
-    assert await fetch(done.pictures[0].url, hunyuan) is None
+    assert await files(done) == [b""]
 
 
 async def test_a_job_that_is_not_known_is_at_its_end(hunyuan: Channel) -> None:
@@ -247,7 +222,7 @@ async def test_what_is_sent(
     assert script.asked == [(card.native, {"Prompt": "a fox", **expected})]
 
 
-async def test_a_picture_is_sent_as_base64(serve: Serve, ask: Make, picture: Picture) -> None:
+async def test_a_picture_is_sent_as_base64(serve: Serve, ask: Make, picture: MakePicture) -> None:
     script, image = Scripted(JobId="j-1"), picture()
     await TencentHunyuan().start(ask(JOB, images=(image,)), keyed(await serve(script.handler)))
     encoded = base64.b64encode(image.source.read()).decode()
@@ -306,7 +281,7 @@ async def test_a_job_that_never_ran_may_be_drawn_elsewhere(code: str, config: bo
     assert (caught.value.safe_elsewhere, caught.value.config) == (True, config)
 
 
-async def test_nothing_stays_open(hunyuan: Channel, ask: Make, open_spools: Callable[[], list[Spool]]) -> None:
+async def test_nothing_stays_open(hunyuan: Channel, ask: Make, open_spools: OpenSpools) -> None:
     for card in (JOB, LITE):
         await draw(ask(card), hunyuan)
         await fault(ask(card, prompt="[refuse]"), hunyuan)

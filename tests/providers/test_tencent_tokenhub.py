@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
+from functools import partial
 
 import pytest
 from aiohttp import web
-from aiohttp.typedefs import Handler
 from msgspec.structs import replace
 
 from pictura.core.errors import (
@@ -18,47 +18,23 @@ from pictura.core.errors import (
     Rejected,
     Throttled,
 )
-from pictura.core.media import flaw, sniff
 from pictura.core.model import ModelCard
 from pictura.core.price import Usage
 from pictura.core.size import AUTO, fit, parse
-from pictura.infra.http import Request, Timeouts
-from pictura.infra.spool import Spool
-from pictura.providers.base import Ask, AskPicture, Channel, Done
+from pictura.infra.http import Timeouts
+from pictura.providers.base import AskPicture, Channel
 from pictura.providers.tencent_tokenhub import TencentTokenHub
+from tests.providers.conftest import Connect, Make, MakePicture, OpenSpools, Serve, fault_of, files, look, sides
 
 CARDS = {card.id: card for card in TencentTokenHub.MODELS}
 V3, V35, PANORAMA = CARDS["hy-image-v3"], CARDS["hy-image-v3.5-preview"], CARDS["hy-world2-panorama"]
 
-Serve = Callable[[Handler], Awaitable[Channel]]
-Make = Callable[..., Ask]
-Picture = Callable[..., AskPicture]
+fault = partial(fault_of, TencentTokenHub())
 
 
 @pytest.fixture
-def tokenhub(sandbox: Callable[[str], Channel]) -> Channel:
+def tokenhub(sandbox: Connect) -> Channel:
     return sandbox(TencentTokenHub.sandbox_path)
-
-
-async def fetch(url: str, via: Channel) -> Spool | None:
-    answer = await via.http.send(Request(url=url, method="GET", allow_private=True))
-    return answer.spool
-
-
-async def sides(done: Done, via: Channel) -> str:
-    (raw,) = done.pictures
-    spool = await fetch(raw.url, via)
-    assert spool is not None
-    media = sniff(spool.read, spool.size)
-    assert not flaw(spool.read, spool.size, media)
-    return f"{media.width}x{media.height}"
-
-
-async def fault(asked: Ask, via: Channel) -> PicturaError:
-    with pytest.raises(PicturaError) as caught:
-        await TencentTokenHub().start(asked, via)
-    assert via.secrets["api_key"] not in caught.value.message
-    return caught.value
 
 
 # -- against the sandbox, which is as strict as the vendor --
@@ -67,11 +43,13 @@ async def fault(asked: Ask, via: Channel) -> PicturaError:
 @pytest.mark.parametrize("card", TencentTokenHub.MODELS, ids=lambda card: card.id)
 async def test_every_model_draws_as_its_card_says(card: ModelCard, tokenhub: Channel, ask: Make) -> None:
     done = await TencentTokenHub().start(ask(card, size=fit(AUTO, card.sizes)), tokenhub)
-    assert await sides(done, tokenhub)
+    assert await sides(done)
 
 
 @pytest.mark.parametrize("card", TencentTokenHub.MODELS, ids=lambda card: card.id)
-async def test_every_option_of_a_card_is_taken(card: ModelCard, tokenhub: Channel, ask: Make, picture: Picture) -> None:
+async def test_every_option_of_a_card_is_taken(
+    card: ModelCard, tokenhub: Channel, ask: Make, picture: MakePicture
+) -> None:
     options = {
         "seed": 7,
         "footnote": "a fox in the sun",
@@ -85,7 +63,7 @@ async def test_every_option_of_a_card_is_taken(card: ModelCard, tokenhub: Channe
     params = {name: value for name, value in options.items() if name in card.params}
     images = tuple(picture(512, 512) for _ in range(card.inputs.count))
     done = await TencentTokenHub().start(ask(card, prompt=prompt, images=images, params=params), tokenhub)
-    assert await sides(done, tokenhub)
+    assert await sides(done)
 
 
 @pytest.mark.parametrize(
@@ -103,15 +81,14 @@ async def test_every_option_of_a_card_is_taken(card: ModelCard, tokenhub: Channe
 )
 async def test_sizes_of_every_kind(card: ModelCard, size: str, expected: str, tokenhub: Channel, ask: Make) -> None:
     done = await TencentTokenHub().start(ask(card, size=fit(parse(size), card.sizes)), tokenhub)
-    assert await sides(done, tokenhub) == expected
+    assert await sides(done) == [expected]
 
 
-async def test_a_seed_counts_and_an_input_does(tokenhub: Channel, ask: Make, picture: Picture) -> None:
+async def test_a_seed_counts_and_an_input_does(tokenhub: Channel, ask: Make, picture: MakePicture) -> None:
     calls: list[dict[str, object]] = [{"params": {"seed": 7}}, {"params": {"seed": 7}}, {"params": {"seed": 8}}]
     calls.append({**calls[0], "images": (picture(512, 512),)})
     drawn = [await TencentTokenHub().start(ask(V3, **call), tokenhub) for call in calls]
-    spools = [await fetch(done.pictures[0].url, tokenhub) for done in drawn]
-    first, again, *others = [spool.read() for spool in spools if spool]
+    first, again, *others = [(await files(done))[0] for done in drawn]
     assert first == again
     assert len({first, *others}) == 3
 
@@ -154,7 +131,7 @@ async def test_what_goes_wrong_is_told(
 
 
 async def test_what_the_vendor_does_not_take_is_the_caller_s_fault(
-    tokenhub: Channel, ask: Make, picture: Picture
+    tokenhub: Channel, ask: Make, picture: MakePicture
 ) -> None:
     both = await fault(ask(PANORAMA, images=(picture(512, 512),)), tokenhub)
     small = await fault(ask(PANORAMA, prompt="", images=(picture(),)), tokenhub)
@@ -167,10 +144,11 @@ async def test_a_slow_answer_comes(tokenhub: Channel, ask: Make) -> None:
 
 async def test_results_that_are_broken_or_gone(tokenhub: Channel, ask: Make) -> None:
     done = await TencentTokenHub().start(ask(V3, prompt="[fault:truncated]"), tokenhub)
-    broken = await fetch(done.pictures[0].url, tokenhub)
-    assert broken and flaw(broken.read, broken.size, sniff(broken.read, broken.size))
+    (broken,) = await files(done)
+    with pytest.raises(AssertionError):
+        look(broken)
     done = await TencentTokenHub().start(ask(V35, prompt="[fault:expired]"), tokenhub)
-    assert await fetch(done.pictures[0].url, tokenhub) is None
+    assert await files(done) == [b""]
 
 
 # -- what is sent --
@@ -196,7 +174,7 @@ def shown(image: AskPicture) -> str:
     return f"data:image/png;base64,{base64.b64encode(image.source.read()).decode()}"
 
 
-async def test_what_v3_is_sent(serve: Serve, ask: Make, picture: Picture) -> None:
+async def test_what_v3_is_sent(serve: Serve, ask: Make, picture: MakePicture) -> None:
     script, image = Scripted(DONE), picture()
     via = await serve(script.handler)
     params = {"seed": 7, "footnote": "mine", "prompt_extend": False}
@@ -218,7 +196,7 @@ async def test_what_v3_is_sent(serve: Serve, ask: Make, picture: Picture) -> Non
     }
 
 
-async def test_what_v35_is_sent(serve: Serve, ask: Make, picture: Picture) -> None:
+async def test_what_v35_is_sent(serve: Serve, ask: Make, picture: MakePicture) -> None:
     script, image = Scripted(DONE), picture()
     params = {
         "seed": 7,
@@ -243,7 +221,7 @@ async def test_what_v35_is_sent(serve: Serve, ask: Make, picture: Picture) -> No
     }
 
 
-async def test_what_the_panorama_is_sent(serve: Serve, ask: Make, picture: Picture) -> None:
+async def test_what_the_panorama_is_sent(serve: Serve, ask: Make, picture: MakePicture) -> None:
     script, image = Scripted(DONE), picture()
     lying = replace(image, url="https://pictures.example.com/1.png")
     via = await serve(script.handler)
@@ -256,7 +234,7 @@ async def test_what_the_panorama_is_sent(serve: Serve, ask: Make, picture: Pictu
     ]
 
 
-async def test_a_model_without_a_path(connect: Callable[[str], Channel], ask: Make) -> None:
+async def test_a_model_without_a_path(connect: Connect, ask: Make) -> None:
     found = await fault(ask(V3, native="hy-image-v9"), connect("http://127.0.0.1:9"))
     assert isinstance(found, Rejected)
     assert found.config
@@ -319,7 +297,7 @@ async def test_tokens_that_are_none_are_not_counted(
     assert (done.usage, [raw.url for raw in done.pictures]) == (None, [URL])
 
 
-async def test_nothing_stays_open(tokenhub: Channel, ask: Make, open_spools: Callable[[], list[Spool]]) -> None:
+async def test_nothing_stays_open(tokenhub: Channel, ask: Make, open_spools: OpenSpools) -> None:
     await TencentTokenHub().start(ask(V3), tokenhub)
     await fault(ask(V3, prompt="[refuse]"), tokenhub)
     await fault(ask(V3, prompt="[fault:garbage]"), tokenhub)

@@ -1,13 +1,12 @@
 from __future__ import annotations
 
-import asyncio
 import base64
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
+from functools import partial
 
 import pytest
 from aiohttp import web
-from aiohttp.typedefs import Handler
 
 from pictura.core.errors import (
     BadRequest,
@@ -20,16 +19,28 @@ from pictura.core.errors import (
     Throttled,
     Unsupported,
 )
-from pictura.core.media import flaw, sniff
 from pictura.core.model import ModelCard
 from pictura.core.size import AUTO, fit, parse
-from pictura.infra.http import Request, Timeouts
-from pictura.infra.spool import Spool
-from pictura.providers.base import Ask, AskPicture, Channel, Done, Pending
+from pictura.infra.http import Timeouts
+from pictura.providers.base import Ask, Channel, Done, Pending
 from pictura.providers.gemini import Gemini
 from pictura.providers.openai import OpenAI
 from pictura.providers.tencent_vod import TencentVod
 from pictura.sandbox.base import SECRET
+from tests.providers.conftest import (
+    Connect,
+    Make,
+    MakePicture,
+    OpenSpools,
+    Serve,
+    drawn_by,
+    fault_of,
+    files,
+    followed,
+    look,
+    pixels,
+    sides,
+)
 
 APP = "1500044236"
 CARDS = {card.id: card for card in TencentVod.MODELS}
@@ -40,9 +51,7 @@ NANO = next(card for card in Gemini.MODELS if card.id == "gemini-3.1-flash-image
 #: What a card wants beside a prompt or a picture.
 WANTED: Mapping[str, Mapping[str, object]] = {"vod-kling-scene": {"right_expansion_ratio": 0.5}}
 
-Serve = Callable[[Handler], Awaitable[Channel]]
-Make = Callable[..., Ask]
-Picture = Callable[..., AskPicture]
+draw, finish, fault = partial(drawn_by, TencentVod()), partial(followed, TencentVod()), partial(fault_of, TencentVod())
 
 
 def keyed(channel: Channel, app: str = APP) -> Channel:
@@ -52,59 +61,26 @@ def keyed(channel: Channel, app: str = APP) -> Channel:
 
 
 @pytest.fixture
-def vod(sandbox: Callable[[str], Channel]) -> Channel:
+def vod(sandbox: Connect) -> Channel:
     return keyed(sandbox(TencentVod.sandbox_path))
-
-
-async def finish(task: Pending, via: Channel) -> Done:
-    while True:
-        outcome = await TencentVod().check(task, via)
-        if isinstance(outcome, Done):
-            return outcome
-        await asyncio.sleep(0.02)
-
-
-async def draw(asked: Ask, via: Channel) -> Done:
-    return await finish(await TencentVod().start(asked, via), via)
-
-
-async def fetch(url: str, via: Channel) -> Spool | None:
-    answer = await via.http.send(Request(url=url, method="GET", allow_private=True))
-    return answer.spool
-
-
-async def sides(done: Done, via: Channel) -> list[str]:
-    found = []
-    for raw in done.pictures:
-        spool = await fetch(raw.url, via)
-        assert spool is not None
-        media = sniff(spool.read, spool.size)
-        assert not flaw(spool.read, spool.size, media)
-        found.append(f"{media.width}x{media.height} {media.format}")
-    return found
-
-
-async def fault(asked: Ask, via: Channel) -> PicturaError:
-    with pytest.raises(PicturaError) as caught:
-        await draw(asked, via)
-    assert via.secrets["secret_id"] not in caught.value.message
-    return caught.value
 
 
 # -- against the sandbox, which is as strict as the vendor --
 
 
 @pytest.mark.parametrize("card", TencentVod.MODELS, ids=lambda card: card.id)
-async def test_every_model_draws_as_its_card_says(card: ModelCard, vod: Channel, ask: Make, picture: Picture) -> None:
+async def test_every_model_draws_as_its_card_says(
+    card: ModelCard, vod: Channel, ask: Make, picture: MakePicture
+) -> None:
     images = (picture(),) if card.inputs.required else ()
     prompt = "a fox" if not images else ""
     said = ask(card, prompt=prompt, images=images, params=WANTED.get(card.id, {}), size=fit(AUTO, card.sizes))
     done = await draw(said, vod)
-    assert len(await sides(done, vod)) == 1
+    assert len(await sides(done)) == 1
 
 
 @pytest.mark.parametrize("card", TencentVod.MODELS, ids=lambda card: card.id)
-async def test_every_option_of_a_card_is_taken(card: ModelCard, vod: Channel, ask: Make, picture: Picture) -> None:
+async def test_every_option_of_a_card_is_taken(card: ModelCard, vod: Channel, ask: Make, picture: MakePicture) -> None:
     options = {
         "input_region": "Oversea",
         "negative_prompt": "dogs",
@@ -125,19 +101,19 @@ async def test_every_option_of_a_card_is_taken(card: ModelCard, vod: Channel, as
 @pytest.mark.parametrize(
     ("card", "size", "expected"),
     [
-        (OG, "1536x1024", "1536x1024 png"),
-        (OG, "2K", "2048x2048 png"),
-        (OG, "16:9", "1360x768 png"),
-        (GG, "1:4 720P", "480x1920 png"),
-        (GG, "16:9 2K", "2736x1536 png"),
-        (GG, "1024x1024", "1024x1024 png"),
-        (KLING, "21:9 1k", "1568x672 png"),
-        (CARDS["vod-si-4.5"], "auto", "2048x2048 png"),
-        (CARDS["vod-si-5.0-lite"], "3K", "3072x3072 png"),
-        (CARDS["vod-vidu-q2"], "auto", "1440x1440 png"),
-        (CARDS["vod-hunyuan-3.0"], "728x1024", "728x1024 png"),
-        (CARDS["vod-qwen-0925"], "1000x600", "1000x600 png"),
-        (PANORAMA, "auto", "1920x960 png"),
+        (OG, "1536x1024", "1536x1024"),
+        (OG, "2K", "2048x2048"),
+        (OG, "16:9", "1360x768"),
+        (GG, "1:4 720P", "480x1920"),
+        (GG, "16:9 2K", "2736x1536"),
+        (GG, "1024x1024", "1024x1024"),
+        (KLING, "21:9 1k", "1568x672"),
+        (CARDS["vod-si-4.5"], "auto", "2048x2048"),
+        (CARDS["vod-si-5.0-lite"], "3K", "3072x3072"),
+        (CARDS["vod-vidu-q2"], "auto", "1440x1440"),
+        (CARDS["vod-hunyuan-3.0"], "728x1024", "728x1024"),
+        (CARDS["vod-qwen-0925"], "1000x600", "1000x600"),
+        (PANORAMA, "auto", "1920x960"),
     ],
     ids=lambda value: getattr(value, "id", value),
 )
@@ -145,40 +121,40 @@ async def test_sizes_of_every_kind(card: ModelCard, size: str, expected: str, vo
     aspect, _, tier = size.partition(" ")
     wanted = parse(aspect) if not tier else type(AUTO)(aspect=aspect, tier=tier)
     done = await draw(ask(card, size=fit(wanted, card.sizes)), vod)
-    assert await sides(done, vod) == [expected]
+    assert await sides(done) == [expected]
 
 
 async def test_several_pictures_in_the_format_asked_for(vod: Channel, ask: Make) -> None:
     done = await draw(ask(KLING, n=3, output_format="jpeg", params={"seed": 7}), vod)
-    assert await sides(done, vod) == ["1024x1024 jpeg"] * 3
+    assert await pixels(done) == [("jpeg", 1024, 1024)] * 3
     again = await draw(ask(KLING, params={"seed": 7}), vod)
     other = await draw(ask(KLING, params={"seed": 8}), vod)
-    first, second = [await fetch(done.pictures[0].url, vod) for done in (again, other)]
-    assert first and second and first.read() != second.read()
+    first, second = [(await files(done))[0] for done in (again, other)]
+    assert first != second
 
 
-async def test_an_edit_with_a_mask(vod: Channel, ask: Make, picture: Picture) -> None:
+async def test_an_edit_with_a_mask(vod: Channel, ask: Make, picture: MakePicture) -> None:
     said = ask(OG, images=(picture(), picture()), mask=picture(), size=parse("1024x1024"), params={"quality": "low"})
     done = await draw(said, vod)
-    assert await sides(done, vod) == ["1024x1024 png"]
+    assert await pixels(done) == [("png", 1024, 1024)]
     assert done.echo == {"quality": "low"}
 
 
-async def test_a_picture_is_drawn_beyond_its_edges(vod: Channel, ask: Make, picture: Picture) -> None:
+async def test_a_picture_is_drawn_beyond_its_edges(vod: Channel, ask: Make, picture: MakePicture) -> None:
     said = ask(SCENE, images=(picture(640, 480),), params={"right_expansion_ratio": 0.5})
-    assert await sides(await draw(said, vod), vod) == ["1456x720 png"]
+    assert await pixels(await draw(said, vod)) == [("png", 1456, 720)]
 
 
-async def test_a_panorama_of_a_picture(vod: Channel, ask: Make, picture: Picture) -> None:
+async def test_a_panorama_of_a_picture(vod: Channel, ask: Make, picture: MakePicture) -> None:
     done = await draw(ask(PANORAMA, prompt="", images=(picture(),)), vod)
-    assert await sides(done, vod) == ["1920x960 png"]
+    assert await pixels(done) == [("png", 1920, 960)]
     both = await fault(ask(PANORAMA, images=(picture(),)), vod)
     assert type(both) is BadRequest
 
 
-async def test_an_account_without_an_application(sandbox: Callable[[str], Channel], ask: Make) -> None:
+async def test_an_account_without_an_application(sandbox: Connect, ask: Make) -> None:
     via = keyed(sandbox(TencentVod.sandbox_path), app="")
-    assert await sides(await draw(ask(GG), via), via)
+    assert await sides(await draw(ask(GG), via))
 
 
 FAULTS: list[tuple[str, type[PicturaError], dict[str, object]]] = [
@@ -215,10 +191,11 @@ async def test_slow_and_long_tasks_come_to_their_end(vod: Channel, ask: Make) ->
 
 async def test_results_that_are_broken_or_gone(vod: Channel, ask: Make) -> None:
     done = await draw(ask(GG, prompt="[fault:truncated]"), vod)
-    broken = await fetch(done.pictures[0].url, vod)
-    assert broken and flaw(broken.read, broken.size, sniff(broken.read, broken.size))
+    (broken,) = await files(done)
+    with pytest.raises(AssertionError):
+        look(broken)
     done = await draw(ask(GG, prompt="[fault:expired]"), vod)
-    assert await fetch(done.pictures[0].url, vod) is None
+    assert await files(done) == [b""]
 
 
 async def test_a_waiting_task_is_taken_back(vod: Channel, ask: Make, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -244,7 +221,7 @@ async def test_a_lost_call_is_found_again(mark: str, vod: Channel, ask: Make) ->
     with pytest.raises(Lost):
         await TencentVod().start(said, vod)
     await TencentVod().start(ask(GG, client_id="job_2-0"), vod)
-    assert await sides(await draw(said, vod), vod) == ["1024x1024 png"]
+    assert await pixels(await draw(said, vod)) == [("png", 1024, 1024)]
 
 
 async def test_a_task_of_another_application_is_not_known(vod: Channel, ask: Make) -> None:
@@ -286,7 +263,7 @@ async def test_a_prompt_alone_is_all_that_is_sent(serve: Serve, ask: Make) -> No
     }
 
 
-async def test_everything_that_can_be_sent(serve: Serve, ask: Make, picture: Picture) -> None:
+async def test_everything_that_can_be_sent(serve: Serve, ask: Make, picture: MakePicture) -> None:
     image, mask = picture(), picture(8, 8)
     params = {
         "quality": "high",
@@ -376,7 +353,7 @@ async def test_a_model_without_a_card_is_asked_as_its_channel_names_it(serve: Se
 
 
 @pytest.mark.parametrize("app", ["mine", "1.5"])
-async def test_an_application_is_a_number(app: str, connect: Callable[[str], Channel], ask: Make) -> None:
+async def test_an_application_is_a_number(app: str, connect: Connect, ask: Make) -> None:
     with pytest.raises(Rejected) as caught:
         await TencentVod().start(ask(GG), keyed(connect("http://127.0.0.1:9"), app))
     assert caught.value.config
@@ -457,7 +434,7 @@ async def test_an_answer_without_a_task(serve: Serve, ask: Make) -> None:
         await TencentVod().start(ask(GG), keyed(await serve(script.handler)))
 
 
-async def test_nothing_stays_open(vod: Channel, ask: Make, open_spools: Callable[[], list[Spool]]) -> None:
+async def test_nothing_stays_open(vod: Channel, ask: Make, open_spools: OpenSpools) -> None:
     await draw(ask(GG), vod)
     await fault(ask(GG, prompt="[refuse]"), vod)
     assert not open_spools()

@@ -1,20 +1,19 @@
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
+from functools import partial
 
 import pytest
 from aiohttp import web
-from aiohttp.typedefs import Handler
 
 from pictura.core.errors import BadRequest, Failed, Lost, Malformed, PicturaError, Refused, Rejected, Throttled
 from pictura.core.media import Media, flaw, sniff
 from pictura.core.model import ModelCard
 from pictura.core.size import AUTO, fit, parse
-from pictura.infra.spool import Spool
-from pictura.providers.base import Ask, AskPicture, Channel, Done
+from pictura.providers.base import Ask
 from pictura.providers.together import Together
+from tests.providers.conftest import KEY, TROUBLES, Connect, Make, MakePicture, OpenSpools, Serve, fault_of, looks, says
 
-KEY = "sk-test-0123456789"
 CARDS = {card.id.removeprefix("together-"): card for card in Together.MODELS}
 SCHNELL, KONTEXT, FLUX_2, DEV = (
     CARDS[name] for name in ("flux-schnell", "flux-kontext-pro", "flux-2-pro", "flux-2-dev")
@@ -22,18 +21,7 @@ SCHNELL, KONTEXT, FLUX_2, DEV = (
 GENERIC = Together().generic("acme/painter")
 SANDBOX = "/together/v1"
 
-Serve = Callable[[Handler], Awaitable[Channel]]
-Make = Callable[..., Ask]
-MakePicture = Callable[..., AskPicture]
-Connect = Callable[[str], Channel]
-OpenSpools = Callable[[], list[Spool]]
-
-
-def says(document: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Handler:
-    async def handler(_request: web.Request) -> web.StreamResponse:
-        return web.json_response(document, status=status, headers=headers)
-
-    return handler
+fault = partial(fault_of, Together())
 
 
 async def body_of(asked: Ask, serve: Serve) -> Mapping[str, object]:
@@ -50,21 +38,6 @@ async def body_of(asked: Ask, serve: Serve) -> Mapping[str, object]:
     assert (path, key) == ("/v1/images/generations", f"Bearer {KEY}")
     assert (body.pop("model"), body.pop("response_format")) == (asked.native, "base64")
     return body
-
-
-async def fault(asked: Ask, channel: Channel) -> PicturaError:
-    with pytest.raises(PicturaError) as caught:
-        await Together().start(asked, channel)
-    assert KEY not in str(caught.value)
-    return caught.value
-
-
-def looks(done: Done) -> list[Media]:
-    found = []
-    for raw in done.pictures:
-        assert raw.spool is not None and raw.flaw == ""
-        found.append(sniff(raw.spool.read, raw.spool.size))
-    return found
 
 
 # -- what is sent --
@@ -134,7 +107,7 @@ async def test_every_card_draws(sandbox: Connect, ask: Make, card: ModelCard) ->
     told = {name: getattr(option, "default", None) for name, option in card.params.items()}
     params = {name: default for name, default in told.items() if default is not None}
     done = await Together().start(ask(card, size=fit(AUTO, card.sizes), params=params), sandbox(SANDBOX))
-    assert looks(done) == [Media("image/jpeg", 1024, 1024)]
+    assert await looks(done) == [Media("image/jpeg", 1024, 1024)]
 
 
 @pytest.mark.parametrize("card", [KONTEXT, FLUX_2, DEV], ids=lambda card: str(card.id))
@@ -143,7 +116,7 @@ async def test_edits(
 ) -> None:
     images = tuple(picture() for _ in range(card.inputs.count))
     done = await Together().start(ask(card, images=images, size=fit(parse("3:2"), card.sizes)), sandbox(SANDBOX))
-    (media,) = looks(done)
+    (media,) = await looks(done)
     assert media.width / media.height == pytest.approx(1.5, abs=0.02)
     assert len(open_spools()) == 1
 
@@ -151,26 +124,13 @@ async def test_edits(
 async def test_several_with_a_seed_are_the_same_again(sandbox: Connect, ask: Make) -> None:
     said = ask(SCHNELL, n=4, params={"seed": 11}, size=parse("256x192"), output_format="png")
     first, again = [await Together().start(said, sandbox(SANDBOX)) for _ in range(2)]
-    assert looks(first) == [Media("image/png", 256, 192)] * 4
+    assert await looks(first) == [Media("image/png", 256, 192)] * 4
     data = [raw.spool.read() for raw in first.pictures if raw.spool]
     assert data == [raw.spool.read() for raw in again.pictures if raw.spool]
     assert len(set(data)) == 4
 
 
-@pytest.mark.parametrize(
-    ("mark", "kind"),
-    [
-        ("[refuse]", Refused),
-        ("[fault:401]", Rejected),
-        ("[fault:402]", Rejected),
-        ("[fault:429]", Throttled),
-        ("[fault:500]", Failed),
-        ("[fault:502page]", Lost),
-        ("[fault:reset]", Lost),
-        ("[fault:garbage]", Malformed),
-        ("[fault:empty]", Malformed),
-    ],
-)
+@pytest.mark.parametrize(("mark", "kind"), TROUBLES)
 async def test_faults(
     sandbox: Connect, ask: Make, open_spools: OpenSpools, mark: str, kind: type[PicturaError]
 ) -> None:

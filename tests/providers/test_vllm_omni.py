@@ -1,8 +1,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Awaitable, Callable, Iterator
-from pathlib import Path
+from functools import partial
 
 import pytest
 from aiohttp import web
@@ -10,52 +9,16 @@ from aiohttp.typedefs import Handler
 from PIL import Image
 
 from pictura.core.errors import BadRequest, Failed, Lost, Malformed, PicturaError, Rejected, Throttled, Unsupported
-from pictura.core.media import Media, sniff
+from pictura.core.media import Media
 from pictura.core.size import parse
-from pictura.infra.spool import Spool
-from pictura.providers.base import Ask, AskPicture, Channel, Raw
 from pictura.providers.vllm_omni import VllmOmni
+from tests.providers.conftest import KEY, Connect, Make, OpenSpools, Serve, fault_of, half_mask, looks, says, shown
 
-KEY = "sk-test-0123456789"
 CARD = VllmOmni.MODELS[0]
 NAMED = VllmOmni().generic("Qwen/Qwen-Image")
 
-Serve = Callable[[Handler], Awaitable[Channel]]
-Make = Callable[..., Ask]
-OpenSandbox = Callable[[str], Channel]
-Shown = Callable[[Image.Image], AskPicture]
 
-
-@pytest.fixture
-def shown(tmp_path: Path) -> Iterator[Shown]:
-    """An input as the engine hands it to a provider."""
-    made: list[Spool] = []
-
-    def make(picture: Image.Image) -> AskPicture:
-        encoded = io.BytesIO()
-        picture.save(encoded, "png")
-        made.append(Spool(tmp_path))
-        made[-1].write(encoded.getvalue())
-        return AskPicture(made[-1], "image/png", *picture.size)
-
-    yield make
-    for spool in made:
-        spool.close()
-
-
-def look(raw: Raw) -> Media:
-    assert raw.spool is not None
-    return sniff(raw.spool.read, raw.spool.size)
-
-
-def answers(body: object, status: int = 200) -> Handler:
-    async def handler(request: web.Request) -> web.StreamResponse:
-        await request.read()
-        if isinstance(body, str):
-            return web.Response(text=body, status=status)
-        return web.json_response(body, status=status)
-
-    return handler
+fault = partial(fault_of, VllmOmni())
 
 
 def notes(asked: list[object]) -> Handler:
@@ -72,35 +35,26 @@ def notes(asked: list[object]) -> Handler:
     return handler
 
 
-async def fault(channel: Channel, asked: Ask) -> PicturaError:
-    with pytest.raises(PicturaError) as caught:
-        await VllmOmni().start(asked, channel)
-    assert KEY not in str(caught.value)
-    return caught.value
-
-
 # -- against the sandbox --
 
 
-async def test_pictures_of_a_size_and_a_format(sandbox: OpenSandbox, ask: Make) -> None:
+async def test_pictures_of_a_size_and_a_format(sandbox: Connect, ask: Make) -> None:
     params = {"seed": 7, "steps": 4, "true_cfg_scale": 4.0, "flow_shift": 3, "negative_prompt": "rain", "layers": 3}
     said = ask(NAMED, n=2, size=parse("64x96"), params=params, output_format="webp", output_compression=50)
     done = await VllmOmni().start(said, sandbox(VllmOmni.sandbox_path))
-    assert [look(raw) for raw in done.pictures] == [Media("image/webp", 64, 96)] * 2
+    assert await looks(done) == [Media("image/webp", 64, 96)] * 2
     assert done.echo == {"size": "64x96"}
 
 
-async def test_an_edit_has_the_pictures_size(sandbox: OpenSandbox, ask: Make, shown: Shown) -> None:
+async def test_an_edit_has_the_pictures_size(sandbox: Connect, ask: Make) -> None:
     images = (shown(Image.new("RGB", (96, 64))), shown(Image.new("RGB", (32, 32))))
     params = {"strength": 0.5, "steps": 4, "lora": {"name": "fox", "scale": 0.5}}
     done = await VllmOmni().start(ask(CARD, images=images, params=params), sandbox(VllmOmni.sandbox_path))
-    assert look(done.pictures[0]) == Media("image/png", 96, 64)
+    assert await looks(done) == [Media("image/png", 96, 64)]
 
 
-async def test_where_our_mask_is_transparent_it_repaints(sandbox: OpenSandbox, ask: Make, shown: Shown) -> None:
-    mask = Image.new("RGBA", (64, 64))
-    mask.paste((0, 0, 0, 255), (0, 0, 32, 64))
-    said = ask(CARD, images=(shown(Image.new("RGB", (64, 64), (255, 0, 0))),), mask=shown(mask))
+async def test_where_our_mask_is_transparent_it_repaints(sandbox: Connect, ask: Make) -> None:
+    said = ask(CARD, images=(shown(Image.new("RGB", (64, 64), (255, 0, 0))),), mask=half_mask())
     done = await VllmOmni().start(said, sandbox(VllmOmni.sandbox_path))
     spool = done.pictures[0].spool
     assert spool is not None
@@ -123,25 +77,23 @@ FAULTS: dict[str, tuple[type[PicturaError], dict[str, object]]] = {
 
 
 @pytest.mark.parametrize("name", FAULTS)
-async def test_faults(name: str, sandbox: OpenSandbox, ask: Make, open_spools: Callable[[], list[Spool]]) -> None:
+async def test_faults(name: str, sandbox: Connect, ask: Make, open_spools: OpenSpools) -> None:
     kind, facts = FAULTS[name]
-    found = await fault(sandbox(VllmOmni.sandbox_path), ask(CARD, prompt=f"[fault:{name}]"))
+    found = await fault(ask(CARD, prompt=f"[fault:{name}]"), sandbox(VllmOmni.sandbox_path))
     assert type(found) is kind
     assert {fact: getattr(found, fact) for fact in facts} == facts
     assert not open_spools()
 
 
-async def test_another_model_than_is_served(sandbox: OpenSandbox, ask: Make) -> None:
-    found = await fault(sandbox(VllmOmni.sandbox_path), ask(VllmOmni().generic("missing/model")))
+async def test_another_model_than_is_served(sandbox: Connect, ask: Make) -> None:
+    found = await fault(ask(VllmOmni().generic("missing/model")), sandbox(VllmOmni.sandbox_path))
     assert type(found) is BadRequest and "missing/model" in found.message
 
 
 @pytest.mark.parametrize(("option", "editing"), [("flow_shift", True), ("strength", False)])
-async def test_what_would_be_passed_over_is_refused(
-    option: str, editing: bool, sandbox: OpenSandbox, ask: Make, shown: Shown
-) -> None:
+async def test_what_would_be_passed_over_is_refused(option: str, editing: bool, sandbox: Connect, ask: Make) -> None:
     images = (shown(Image.new("RGB", (8, 8))),) if editing else ()
-    found = await fault(sandbox(VllmOmni.sandbox_path), ask(CARD, images=images, params={option: 1}))
+    found = await fault(ask(CARD, images=images, params={option: 1}), sandbox(VllmOmni.sandbox_path))
     assert (type(found), found.param) == (Unsupported, option)
 
 
@@ -163,7 +115,7 @@ async def test_the_model_is_named_where_a_channel_names_it(serve: Serve, ask: Ma
 
 
 @pytest.mark.parametrize(("count", "name"), [(1, "image"), (2, "image[]")])
-async def test_an_edit_is_a_form(count: int, name: str, serve: Serve, ask: Make, shown: Shown) -> None:
+async def test_an_edit_is_a_form(count: int, name: str, serve: Serve, ask: Make) -> None:
     asked: list[object] = []
     images = tuple(shown(Image.new("RGB", (8, 8))) for _ in range(count))
     params = {"lora": {"name": "fox"}, "strength": 0.5}
@@ -207,16 +159,16 @@ async def test_a_server_without_a_key(serve: Serve, ask: Make) -> None:
 async def test_errors(
     status: int, body: object, kind: type[PicturaError], message: str | None, serve: Serve, ask: Make
 ) -> None:
-    found = await fault(await serve(answers(body, status)), ask(CARD))
+    found = await fault(ask(CARD), await serve(says(body, status)))
     assert type(found) is kind
     assert message is None or found.message == message
 
 
-async def test_what_nobody_asked_for_is_closed(serve: Serve, ask: Make, open_spools: Callable[[], list[Spool]]) -> None:
+async def test_what_nobody_asked_for_is_closed(serve: Serve, ask: Make, open_spools: OpenSpools) -> None:
     answer = {"data": [{"b64_json": "Zm94"}], "thumbnail": {"b64_json": "Zm94"}}
-    done = await VllmOmni().start(ask(CARD), await serve(answers(answer)))
+    done = await VllmOmni().start(ask(CARD), await serve(says(answer)))
     assert open_spools() == [done.pictures[0].spool]
-    await fault(await serve(answers({"error": {"b64_json": "Zm94"}}, 500)), ask(CARD))
+    await fault(ask(CARD), await serve(says({"error": {"b64_json": "Zm94"}}, 500)))
     assert len(open_spools()) == 1
 
 
@@ -227,6 +179,6 @@ async def test_a_server_that_dies_over_it_has_billed_nobody(serve: Serve, ask: M
         request.transport.abort()
         return web.Response()
 
-    found = await fault(await serve(handler), ask(CARD))
+    found = await fault(ask(CARD), await serve(handler))
     assert type(found) is Failed and isinstance(found.__cause__, Lost)
     assert found.safe_elsewhere and not found.possibly_billed

@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import socket
-from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,16 +14,29 @@ from msgspec.structs import replace
 from yarl import URL
 
 from pictura.core.errors import BadRequest, Failed, Lost, Malformed, PicturaError, Refused, Rejected, Throttled
-from pictura.core.media import Media, flaw, sniff
+from pictura.core.media import Media
 from pictura.core.model import ModelCard
 from pictura.core.price import Usage
 from pictura.core.size import AUTO, Size, allowed, fit, parse
 from pictura.infra.http import Client
 from pictura.infra.spool import Spool
-from pictura.providers.base import Ask, AskPicture, Channel, Done, Raw
+from pictura.providers.base import Ask, Done
 from pictura.providers.volcengine import Volcengine
+from tests.providers.conftest import (
+    KEY,
+    Connect,
+    Make,
+    MakePicture,
+    OpenSpools,
+    Serve,
+    data_url,
+    fault_of,
+    files,
+    look,
+    looks,
+    says,
+)
 
-KEY = "sk-test-0123456789"
 PICTURE = bytes(range(256)) * 40
 BASE64 = base64.b64encode(PICTURE).decode()
 CARDS = {card.id: card for card in Volcengine.MODELS}
@@ -35,21 +48,7 @@ EDIT = CARDS["seededit-3.0"]
 SMALL = parse("1280x720")
 GROUP = {"sequential_image_generation": "auto"}
 
-Serve = Callable[[Handler], Awaitable[Channel]]
-Make = Callable[..., Ask]
-Picture = Callable[..., AskPicture]
-Sandboxed = Callable[[str], Channel]
-
-
-def says(body: object, status: int = 200, headers: dict[str, str] | None = None) -> Handler:
-    """A handler with one answer: JSON, or text as it stands."""
-
-    async def handler(_request: web.Request) -> web.StreamResponse:
-        if isinstance(body, str):
-            return web.Response(text=body, status=status, headers=headers, content_type="text/html")
-        return web.json_response(body, status=status, headers=headers)
-
-    return handler
+fault = partial(fault_of, Volcengine())
 
 
 def notes(asked: list[tuple[str, str, dict[str, object]]]) -> Handler:
@@ -71,22 +70,6 @@ async def asks(serve: Serve, said: Ask) -> dict[str, object]:
     assert fields.pop("model") == said.native
     assert (fields.pop("prompt"), fields.pop("response_format")) == (said.prompt, "b64_json")
     return fields
-
-
-async def fault(channel: Channel, asked: Ask) -> PicturaError:
-    with pytest.raises(PicturaError) as caught:
-        await Volcengine().start(asked, channel)
-    assert KEY not in str(caught.value)
-    return caught.value
-
-
-def look(raw: Raw) -> Media:
-    assert raw.spool is not None
-    return sniff(raw.spool.read, raw.spool.size)
-
-
-def data_url(image: AskPicture) -> str:
-    return f"data:image/png;base64,{base64.b64encode(image.source.read()).decode()}"
 
 
 # -- what is sent --
@@ -144,7 +127,7 @@ async def test_formats(
     assert sent.get("background") == params.get("background")
 
 
-async def test_one_picture_is_a_string_and_several_are_a_list(serve: Serve, ask: Make, picture: Picture) -> None:
+async def test_one_picture_is_a_string_and_several_are_a_list(serve: Serve, ask: Make, picture: MakePicture) -> None:
     first, second = picture(64, 48), picture(32, 32)
     assert (await asks(serve, ask(V4, images=(first,))))["image"] == data_url(first)
     assert (await asks(serve, ask(V4, images=(first, second))))["image"] == [data_url(first), data_url(second)]
@@ -196,7 +179,7 @@ async def test_a_model_without_a_card_is_the_vendor_s_to_judge(serve: Serve, ask
 
 
 async def test_a_group_delivers_what_came(
-    serve: Serve, ask: Make, spools: list[Spool], open_spools: Callable[[], list[Spool]]
+    serve: Serve, ask: Make, spools: list[Spool], open_spools: OpenSpools
 ) -> None:
     answer = {
         "model": V4.native,
@@ -262,7 +245,7 @@ async def test_errors_are_told_by_code_and_status(
     status: int, code: str, kind: type[PicturaError], facts: dict[str, object], serve: Serve, ask: Make
 ) -> None:
     error = {"code": code, "message": f"Something is wrong with {KEY}.", "param": "size", "type": ""}
-    found = await fault(await serve(says({"error": error}, status, {"Retry-After": "7"})), ask(V4))
+    found = await fault(ask(V4), await serve(says({"error": error}, status, {"Retry-After": "7"})))
     assert type(found) is kind
     assert found.message == "Something is wrong with ***."
     assert {name: getattr(found, name) for name in facts} == facts
@@ -270,7 +253,7 @@ async def test_errors_are_told_by_code_and_status(
 
 async def test_the_words_of_a_message_decide_nothing(serve: Serve, ask: Make) -> None:
     error = {"code": "InvalidParameter", "message": "not SensitiveContentDetected, InternalServiceError", "param": ""}
-    found = await fault(await serve(says({"error": error}, 400)), ask(V4))
+    found = await fault(ask(V4), await serve(says({"error": error}, 400)))
     assert (type(found), found.param) == (BadRequest, None)
 
 
@@ -295,30 +278,29 @@ async def test_the_words_of_a_message_decide_nothing(serve: Serve, ask: Make) ->
 async def test_answers_in_other_shapes(
     status: int, body: object, kind: type[PicturaError], serve: Serve, ask: Make
 ) -> None:
-    assert type(await fault(await serve(says(body, status)), ask(V4))) is kind
+    assert type(await fault(ask(V4), await serve(says(body, status)))) is kind
 
 
 async def test_nothing_stays_open_after_an_error(
-    serve: Serve, ask: Make, spools: list[Spool], open_spools: Callable[[], list[Spool]]
+    serve: Serve, ask: Make, spools: list[Spool], open_spools: OpenSpools
 ) -> None:
     answer = {"error": {"code": "InternalServiceError", "message": "no", "b64_json": BASE64}}
-    await fault(await serve(says(answer, 500)), ask(V4))
+    await fault(ask(V4), await serve(says(answer, 500)))
     assert spools and not open_spools()
 
 
 # -- against the sandbox, which is as strict as the vendor --
 
 
-async def draw(sandbox: Sandboxed, said: Ask) -> Done:
+async def draw(sandbox: Connect, said: Ask) -> Done:
     return await Volcengine().start(said, sandbox(Volcengine.sandbox_path))
 
 
 @pytest.mark.parametrize("card", Volcengine.MODELS, ids=lambda card: card.id)
-async def test_every_model_draws_by_default(card: ModelCard, sandbox: Sandboxed, ask: Make, picture: Picture) -> None:
+async def test_every_model_draws_by_default(card: ModelCard, sandbox: Connect, ask: Make, picture: MakePicture) -> None:
     images = (picture(),) if card.inputs.required else ()
     done = await draw(sandbox, ask(card, images=images, size=fit(AUTO, card.sizes)))
-    (raw,) = done.pictures
-    media = look(raw)
+    (media,) = await looks(done)
     assert media.format == card.outputs[0]
     assert f"{media.width}x{media.height}" == done.echo["size"] == getattr(card.sizes, "default", "1024x1024")
     assert done.usage and done.usage.image_out == media.pixels // 256
@@ -326,7 +308,7 @@ async def test_every_model_draws_by_default(card: ModelCard, sandbox: Sandboxed,
 
 @pytest.mark.parametrize("card", Volcengine.MODELS, ids=lambda card: card.id)
 async def test_every_option_of_a_card_is_taken(
-    card: ModelCard, sandbox: Sandboxed, ask: Make, picture: Picture
+    card: ModelCard, sandbox: Connect, ask: Make, picture: MakePicture
 ) -> None:
     values = {
         "seed": 7,
@@ -342,39 +324,39 @@ async def test_every_option_of_a_card_is_taken(
     images = (picture(),) if card.inputs.count else ()
     done = await draw(sandbox, ask(card, images=images, params=params, prompt="2 foxes"))
     assert len(done.pictures) == (2 if card.group_most else 1)
-    assert look(done.pictures[0]).alpha == ("background" in params)
+    assert (await looks(done))[0].alpha == ("background" in params)
 
 
 @pytest.mark.parametrize("card", Volcengine.MODELS, ids=lambda card: card.id)
 async def test_every_size_and_all_the_inputs_of_a_card_are_taken(
-    card: ModelCard, sandbox: Sandboxed, ask: Make, picture: Picture
+    card: ModelCard, sandbox: Connect, ask: Make, picture: MakePicture
 ) -> None:
     images = (picture(),) * card.inputs.count
     for word in allowed(card.sizes):
         # This trouble comes only to a request that was found valid, and before anything is drawn.
         said = ask(card, images=images, size=fit(parse(word), card.sizes), prompt="[fault:429]")
-        assert isinstance(await fault(sandbox(Volcengine.sandbox_path), said), Throttled), word
+        assert isinstance(await fault(said, sandbox(Volcengine.sandbox_path)), Throttled), word
 
 
 @pytest.mark.parametrize("output_format", ["png", "jpeg"])
-async def test_a_format_is_drawn(output_format: str, sandbox: Sandboxed, ask: Make) -> None:
+async def test_a_format_is_drawn(output_format: str, sandbox: Connect, ask: Make) -> None:
     done = await draw(sandbox, ask(PRO, size=SMALL, output_format=output_format))
-    assert look(done.pictures[0]) == Media(f"image/{output_format}", 1280, 720)
+    assert await looks(done) == [Media(f"image/{output_format}", 1280, 720)]
 
 
-async def test_an_edit_of_several_pictures(sandbox: Sandboxed, ask: Make, picture: Picture) -> None:
+async def test_an_edit_of_several_pictures(sandbox: Connect, ask: Make, picture: MakePicture) -> None:
     done = await draw(sandbox, ask(V4, images=(picture(320, 180), picture()), size=Size(tier="1K")))
-    assert look(done.pictures[0]) == Media("image/jpeg", 1312, 736)
+    assert await looks(done) == [Media("image/jpeg", 1312, 736)]
 
 
-async def test_the_same_seed_draws_the_same(sandbox: Sandboxed, ask: Make) -> None:
+async def test_the_same_seed_draws_the_same(sandbox: Connect, ask: Make) -> None:
     drawn = [await draw(sandbox, ask(V4, size=SMALL, params={"seed": seed})) for seed in (7, 7, 8)]
     same, again, other = (done.pictures[0].spool for done in drawn)
     assert same and again and other
     assert same.read() == again.read() != other.read()
 
 
-async def test_a_group_is_short_by_what_was_refused(sandbox: Sandboxed, ask: Make) -> None:
+async def test_a_group_is_short_by_what_was_refused(sandbox: Connect, ask: Make) -> None:
     done = await draw(sandbox, ask(V4, prompt="3 foxes [refuse late]", size=SMALL, params=GROUP))
     assert len(done.pictures) == 2
 
@@ -401,30 +383,31 @@ async def test_trouble(
     params: dict[str, object],
     kind: type[PicturaError],
     facts: dict[str, object],
-    sandbox: Sandboxed,
+    sandbox: Connect,
     ask: Make,
-    open_spools: Callable[[], list[Spool]],
+    open_spools: OpenSpools,
 ) -> None:
-    found = await fault(sandbox(Volcengine.sandbox_path), ask(V4, prompt=prompt, size=SMALL, params=params))
+    found = await fault(ask(V4, prompt=prompt, size=SMALL, params=params), sandbox(Volcengine.sandbox_path))
     assert type(found) is kind
     assert {name: getattr(found, name) for name in facts} == facts
     assert not open_spools()
 
 
-async def test_a_picture_cut_short_is_handed_over_to_whoever_checks(sandbox: Sandboxed, ask: Make) -> None:
+async def test_a_picture_cut_short_is_handed_over_to_whoever_checks(sandbox: Connect, ask: Make) -> None:
     done = await draw(sandbox, ask(V4, prompt="[fault:truncated]", size=SMALL))
-    spool = done.pictures[0].spool
-    assert spool and flaw(spool.read, spool.size, look(done.pictures[0]))
+    (broken,) = await files(done)
+    with pytest.raises(AssertionError):
+        look(broken)
 
 
-async def test_a_wrong_key(sandbox: Sandboxed, ask: Make) -> None:
+async def test_a_wrong_key(sandbox: Connect, ask: Make) -> None:
     channel = sandbox(Volcengine.sandbox_path)
     channel.secrets = {"api_key": "sk-other"}
-    found = await fault(channel, ask(V4))
+    found = await fault(ask(V4), channel)
     assert isinstance(found, Rejected) and found.config
 
 
-async def test_a_stall_ends_with_the_caller_s_patience(sandbox: Sandboxed, ask: Make) -> None:
+async def test_a_stall_ends_with_the_caller_s_patience(sandbox: Connect, ask: Make) -> None:
     channel = sandbox(Volcengine.sandbox_path)
     channel.timeouts = replace(channel.timeouts, read_s=0.1)
-    assert isinstance(await fault(channel, ask(V4, prompt="[fault:stall]")), Lost)
+    assert isinstance(await fault(ask(V4, prompt="[fault:stall]"), channel), Lost)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import io
 from collections.abc import AsyncIterator, Callable
 
@@ -7,9 +8,23 @@ import pytest
 from aiohttp import ClientSession
 from PIL import Image
 
+from pictura.core.media import Media, flaw, sniff
+from pictura.core.picture import InMemory
 from pictura.sandbox.server import Sandbox
 
 KEY = "sk-test-sandbox"
+
+
+def look(data: bytes) -> Media:
+    """What kind of picture it is, a whole one."""
+    source = InMemory(data)
+    media = sniff(source.read, source.size)
+    assert flaw(source.read, source.size, media) == ""
+    return media
+
+
+def data_url(data: bytes, format: str = "png") -> str:
+    return f"data:image/{format};base64,{base64.b64encode(data).decode()}"
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from aiohttp import ClientSession, encode_basic_auth
 from PIL import Image
 
-KEY = "sk-test-sandbox"
+from tests.sandbox.conftest import KEY
 
 Document = dict[str, object]
 MakePicture = Callable[..., bytes]

@@ -13,8 +13,7 @@ from aiohttp import ClientSession
 from pictura.core.media import Media, sniff
 from pictura.sandbox.bfl import MODELS
 from pictura.sandbox.server import Sandbox
-
-KEY = "sk-test-sandbox"
+from tests.sandbox.conftest import KEY
 
 Json = Mapping[str, object]
 MakePicture = Callable[..., bytes]

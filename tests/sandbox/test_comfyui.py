@@ -10,8 +10,7 @@ from aiohttp import ClientSession, FormData
 from PIL import Image
 
 from pictura.sandbox.server import Sandbox
-
-KEY = "sk-test-sandbox"
+from tests.sandbox.conftest import KEY
 
 Graph = dict[str, dict[str, object]]
 Document = dict[str, object]

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
@@ -13,11 +12,11 @@ from dashscope.aigc.image_generation import ImageGeneration
 from dashscope.api_entities.http_request import close_shared_sync_session
 from dashscope.v2 import errors
 
-from pictura.core.media import Media, flaw, sniff
+from pictura.core.media import Media
 from pictura.sandbox.dashscope import AT_ONCE, BY_TASK, IMAGE_TO_IMAGE, TEXT_TO_IMAGE
 from pictura.sandbox.server import Sandbox
+from tests.sandbox.conftest import KEY, data_url, look
 
-KEY = "sk-test-sandbox"
 ASYNC = {"X-DashScope-Async": "enable"}
 
 MakePicture = Callable[..., bytes]
@@ -53,23 +52,10 @@ def connect(address: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
         client.close()
 
 
-def look(data: bytes) -> Media:
-    def read(offset: int, size: int) -> bytes:
-        return data[offset:][:size]
-
-    media = sniff(read, len(data))
-    assert flaw(read, len(data), media) == ""
-    return media
-
-
 async def fetch(http: ClientSession, url: str) -> Media:
     async with http.get(url) as answer:
         assert answer.status == 200
         return look(await answer.read())
-
-
-def data_url(data: bytes, media_type: str = "image/png") -> str:
-    return f"data:{media_type};base64,{base64.b64encode(data).decode()}"
 
 
 def messages(*content: Mapping[str, str]) -> list[dict[str, object]]:
@@ -107,7 +93,7 @@ async def test_an_edit_at_once(call: Call, http: ClientSession, picture: MakePic
         model="qwen-image-edit-plus",
         messages=messages(
             {"image": data_url(picture(64, 64))},
-            {"image": data_url(picture(96, 48, "jpeg", "RGB"), "image/jpeg")},
+            {"image": data_url(picture(96, 48, "jpeg", "RGB"), "jpeg")},
             {"text": "the hat of image 1 on image 2"},
         ),
         n=2,
@@ -375,7 +361,7 @@ async def test_pictures_it_does_not_take(
     model: str, shown: tuple[str, str, int, int], address: str, http: ClientSession, picture: MakePicture
 ) -> None:
     format, mode, width, height = shown
-    image = data_url(picture(width, height, format, mode), f"image/{format}")
+    image = data_url(picture(width, height, format, mode), format)
     body = {"model": model, "input": {"messages": messages({"image": image}, FOX)}}
     async with http.post(f"{address}/dashscope/api/v1/services/aigc/{AT_ONCE}", json=body) as answer:
         assert (answer.status, (await answer.json())["code"]) == (400, "InvalidParameter")

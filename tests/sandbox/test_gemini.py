@@ -11,10 +11,10 @@ from aiohttp import ClientSession
 from google import genai
 from google.genai import errors, types
 
-from pictura.core.media import Media, flaw, sniff
+from pictura.core.media import Media
 from pictura.sandbox.gemini import INPUT_TOKENS, MODELS, THOUGHT_TOKENS, UNTOLD_TOKENS
+from tests.sandbox.conftest import KEY, look
 
-KEY = "sk-test-sandbox"
 OLD, PRO, FLASH = "gemini-2.5-flash-image", "gemini-3-pro-image", "gemini-3.1-flash-image"
 LITE, NEW, IMAGEN = "gemini-3.1-flash-lite-image", "gemini-nano-banana-2.1", "imagen-4.0-generate-001"
 PNG = "image/png"
@@ -47,15 +47,6 @@ async def http(http: ClientSession) -> ClientSession:
     del http.headers["Authorization"]
     http.headers["x-goog-api-key"] = KEY
     return http
-
-
-def look(data: bytes) -> Media:
-    def read(offset: int, size: int) -> bytes:
-        return data[offset:][:size]
-
-    media = sniff(read, len(data))
-    assert flaw(read, len(data), media) == ""
-    return media
 
 
 def said(answer: types.GenerateContentResponse) -> list[types.Part]:

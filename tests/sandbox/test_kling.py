@@ -17,8 +17,8 @@ from aiohttp import ClientSession
 from pictura.core.media import sniff
 from pictura.sandbox.base import SECRET
 from pictura.sandbox.server import Sandbox
+from tests.sandbox.conftest import KEY
 
-KEY = "sk-test-sandbox"
 CLASSIC, MULTI, OMNI = (f"/v1/images/{word}" for word in ("generations", "multi-image2image", "omni-image"))
 
 Json = Mapping[str, object]

@@ -7,7 +7,8 @@ import msgspec
 import pytest
 from aiohttp import ClientSession
 
-from pictura.core.media import Media, flaw, sniff
+from pictura.core.media import Media
+from tests.sandbox.conftest import data_url, look
 
 
 class Drawn(msgspec.Struct):
@@ -30,19 +31,6 @@ class Complaint(msgspec.Struct):
 
 class Failure(msgspec.Struct):
     error: Complaint
-
-
-def look(data: bytes) -> Media:
-    def read(offset: int, size: int) -> bytes:
-        return data[offset:][:size]
-
-    media = sniff(read, len(data))
-    assert flaw(read, len(data), media) == ""
-    return media
-
-
-def data_url(data: bytes) -> str:
-    return f"data:image/png;base64,{base64.b64encode(data).decode()}"
 
 
 async def draw(http: ClientSession, address: str, **fields: object) -> list[Drawn]:

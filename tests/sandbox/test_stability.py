@@ -12,11 +12,11 @@ import pytest
 from aiohttp import ClientSession, FormData
 from PIL import Image
 
-from pictura.core.media import Media, flaw, sniff
+from pictura.core.media import Media
 from pictura.sandbox.server import Sandbox
 from pictura.sandbox.stability import SERVICES
+from tests.sandbox.conftest import KEY, look
 
-KEY = "sk-test-sandbox"
 MakePicture = Callable[..., bytes]
 
 
@@ -47,15 +47,6 @@ def form(fields: Mapping[str, object]) -> FormData:
         else:
             data.add_field(name, str(value))
     return data
-
-
-def look(data: bytes) -> Media:
-    def read(offset: int, size: int) -> bytes:
-        return data[offset:][:size]
-
-    media = sniff(read, len(data))
-    assert flaw(read, len(data), media) == ""
-    return media
 
 
 def url(address: str, service: str) -> str:

@@ -21,8 +21,8 @@ from tencentcloud.hunyuan.v20230901.hunyuan_client import HunyuanClient
 
 from pictura.sandbox.base import SECRET
 from pictura.sandbox.server import Sandbox
+from tests.sandbox.conftest import KEY
 
-KEY = "sk-test-sandbox"
 JOB, CHAT, LITE = "SubmitHunyuanImageJob", "SubmitHunyuanImageChatJob", "TextToImageLite"
 
 Json = dict[str, object]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 import json
 from collections.abc import Awaitable, Callable
@@ -11,6 +10,8 @@ import msgspec
 import pytest
 from aiohttp import ClientSession
 from PIL import Image
+
+from tests.sandbox.conftest import data_url
 
 V3, V35, PANORAMA = "hy-image-v3", "hy-image-v3.5-preview", "hy-world2-panorama"
 PATHS = {
@@ -53,10 +54,6 @@ def spoken(text: str, *urls: str, **more: object) -> Json:
 
 def body_of(model: str, text: str) -> Json:
     return spoken(text) if model == V35 else {"prompt": text}
-
-
-def data_url(data: bytes, format: str = "png") -> str:
-    return f"data:image/{format};base64,{base64.b64encode(data).decode()}"
 
 
 def drawn(told: Json) -> Drawn:

@@ -25,8 +25,7 @@ from tencentcloud.vod.v20180717.vod_client import VodClient
 
 from pictura.sandbox.base import SECRET
 from pictura.sandbox.server import Sandbox
-
-KEY = "sk-test-sandbox"
+from tests.sandbox.conftest import KEY
 
 Json = dict[str, object]
 Picture = Callable[..., bytes]

@@ -11,6 +11,8 @@ from aiohttp import ClientSession
 from PIL import Image
 from together import AsyncTogether
 
+from tests.sandbox.conftest import data_url
+
 SCHNELL = "black-forest-labs/FLUX.1-schnell"
 KONTEXT = "black-forest-labs/FLUX.1-kontext-pro"
 DEV = "black-forest-labs/FLUX.2-dev"
@@ -32,10 +34,6 @@ async def sdk(address: str) -> AsyncIterator[AsyncTogether]:
 
 def opened(text: str) -> Image.Image:
     return Image.open(io.BytesIO(base64.b64decode(text, validate=True)))
-
-
-def data_url(data: bytes) -> str:
-    return f"data:image/png;base64,{base64.b64encode(data).decode()}"
 
 
 # -- the official SDK --

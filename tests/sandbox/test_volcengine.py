@@ -22,8 +22,9 @@ from volcenginesdkarkruntime._exceptions import (
 )
 from volcenginesdkarkruntime.types.images import OptimizePromptOptions, SequentialImageGenerationOptions
 
-from pictura.core.media import Media, flaw, sniff
+from pictura.core.media import Media
 from pictura.sandbox.volcengine import MODELS
+from tests.sandbox.conftest import data_url, look
 
 V4 = "doubao-seedream-4-0-250828"
 LITE = "doubao-seedream-5-0-260128"
@@ -76,22 +77,9 @@ def url(address: str) -> str:
     return f"{address}/volcengine/api/v3/images/generations"
 
 
-def look(data: bytes) -> Media:
-    def read(offset: int, size: int) -> bytes:
-        return data[offset:][:size]
-
-    media = sniff(read, len(data))
-    assert flaw(read, len(data), media) == ""
-    return media
-
-
 def decode(text: str | None) -> bytes:
     assert text
     return base64.b64decode(text, validate=True)
-
-
-def data_url(data: bytes, format: str = "png") -> str:
-    return f"data:image/{format};base64,{base64.b64encode(data).decode()}"
 
 
 async def ask(http: ClientSession, url: str, **fields: object) -> Answered:

@@ -50,6 +50,9 @@ def test_a_plain_channel() -> None:
         ({"models": ()}, "models", {}),
         ({"results": "relay"}, "relay", True),
         ({"allow_private_network": True}, "allow_private", True),
+        ({}, "allow_private", False),
+        ({"base_url": "http://127.0.0.1:9/v1"}, "allow_private", False),
+        ({"options": {"workflow": {"1": {}}}}, "options", {"workflow": {"1": {}}}),
         ({"price": ChannelPrice("0.04")}, "price_per_picture", 40_000),
         ({"price": ChannelPrice("0")}, "price_per_picture", 0),
         ({"price": ChannelPrice()}, "price_per_picture", None),
@@ -72,6 +75,12 @@ def test_what_is_refused(said: dict[str, Any], message: str) -> None:
         record(**said)
 
 
+@pytest.mark.parametrize(("said", "allowed"), [(None, True), (True, True), (False, False)])
+def test_an_engine_of_ones_own_may_be_in_a_private_network(said: bool | None, allowed: bool) -> None:
+    engine = settings(provider="comfyui", base_url="http://10.0.0.7:8188", allow_private_network=said)
+    assert from_settings(engine, "http://127.0.0.1:8188", {}, "file").allow_private is allowed
+
+
 def test_a_record_does_not_show_its_secrets() -> None:
     assert SECRET not in repr(record())
     assert "main" in repr(record())
@@ -80,7 +89,8 @@ def test_a_record_does_not_show_its_secrets() -> None:
 async def test_a_channel_of_the_console_is_kept_sealed(
     book: ChannelBook, database: SqliteDatabase, vault: Vault
 ) -> None:
-    await book.store(settings(models=("gpt-image-2",), secrets={"organization": "org-secret"}), BASE_URLS)
+    told = settings(models=("gpt-image-2",), secrets={"organization": "org-secret"}, options={"a": [1]})
+    await book.store(told, BASE_URLS)
     table = repr(database.read(lambda tx: tx.all("SELECT * FROM channels")))
     assert SECRET not in table
     assert "org-secret" not in table
@@ -90,6 +100,7 @@ async def test_a_channel_of_the_console_is_kept_sealed(
     assert found == book.get("main")
     assert found.secrets == {"organization": "org-secret", "api_key": SECRET}
     assert (found.origin, found.models, found.base_url) == ("console", {"gpt-image-2": ""}, BASE_URLS["openai"])
+    assert found.options == {"a": [1]}
 
 
 async def test_a_channel_that_another_secret_sealed_is_left_out(

@@ -15,6 +15,27 @@ class Bytes(Protocol):
     def chunks(self, size: int = ...) -> Iterator[bytes]: ...
 
 
+class InMemory:
+    """Bytes in memory, as `Bytes`."""
+
+    __slots__ = ("_data",)
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    @property
+    def size(self) -> int:
+        return len(self._data)
+
+    def read(self, offset: int = 0, size: int = -1) -> bytes:
+        data = self._data[offset:]
+        return data if size < 0 else data[:size]
+
+    def chunks(self, size: int = 128 * 1024) -> Iterator[bytes]:
+        for offset in range(0, len(self._data), size):
+            yield self._data[offset : offset + size]
+
+
 class Inline:
     """Stands for a JSON string: the base64 of `source`, written as the body flows out, never built as a whole.
 

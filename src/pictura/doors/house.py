@@ -27,7 +27,7 @@ from pictura.engine.plan import Planner
 from pictura.engine.run import Tools
 from pictura.engine.worker import Worker
 from pictura.infra.blobs import LocalBlobs, open_blobs
-from pictura.infra.config import Environment, Settings
+from pictura.infra.config import ChannelSettings, Environment, Settings
 from pictura.infra.crypto import Vault, open_vault
 from pictura.infra.db import SqliteDatabase, open_database
 from pictura.infra.fetch import Fetcher
@@ -267,18 +267,22 @@ def _channels(
     named = {channel.provider for channel in settings.channel}
     for name, provider in providers.items():
         found = _secrets(provider.env, environment)
-        if found and all(found.values()) and provider.live and name not in named:
+        address = environment.variables.get(provider.base_url_env, "")
+        if (found or address) and all(found.values()) and provider.live and name not in named:
             more = _secrets(provider.optional_env, environment)
             found.update({secret: value for secret, value in more.items() if value})
-            book.add(
-                ChannelRecord(name=name, provider=name, base_url=provider.base_url, secrets=found, origin="environment")
-            )
+            here = ChannelSettings(name=name, provider=name, base_url=address, secrets=found)
+            book.add(from_settings(here, provider.base_url, {}, "environment"))
     for channel in settings.channel:
         speaker = providers.get(channel.provider)
         if speaker is None or not speaker.live:
             live = ", ".join(sorted(name for name, provider in providers.items() if provider.live))
             why = "is not known" if speaker is None else "is drawn in the sandbox only, so far"
             raise BadRequest(f"channel {channel.name!r}: provider {channel.provider!r} {why}; there are: {live}")
+        try:
+            speaker.check_options(channel.options)
+        except BadRequest as error:
+            raise BadRequest(f"channel {channel.name!r}: {error.message}") from None
         book.add(from_settings(channel, speaker.base_url, environment.variables, "file"))
     book.load({name: provider.base_url for name, provider in providers.items()})
     return book

@@ -126,6 +126,7 @@ class Caller:
             timeouts=Timeouts(read_s=record.timeout_s, total_s=record.timeout_s + 300),
             region=record.region,
             headers=record.headers,
+            options=record.options,
             proxy=record.proxy,
             allow_private=record.allow_private or record.sandbox,
         )

@@ -100,8 +100,9 @@ class ChannelSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, k
     """Calls at once; 0: no limit."""
     region: str = ""
     """`Mainland`, `Oversea` or `OverseaUSWest`: preferred when a request names its region."""
-    allow_private_network: bool = False
-    """May `base_url` (and the picture URLs it answers with) point into a private network?"""
+    allow_private_network: bool | None = None
+    """May `base_url` (and the picture URLs it answers with) point into a private network? Absent: for engines on one's
+    own machine (`comfyui`, `vllm-omni`, …), yes; else no."""
     results: Literal["host", "relay"] = "host"
     """`host`: fetch and keep the pictures; `relay`: hand an upstream's own URL on as it is."""
     headers: Mapping[str, str] = {}
@@ -109,6 +110,8 @@ class ChannelSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, k
     "org-…"}`."""
     params: Mapping[str, object] = {}
     """Options set on every request, over the client's own: `{moderation = "low"}`."""
+    options: Mapping[str, object] = {}
+    """What its provider wants to know beside, and is no secret: see the [providers](providers.md#options)."""
     proxy: str = ""
     """The egress proxy for its calls: `http://proxy.example.com:3128`."""
     price: ChannelPrice | None = None

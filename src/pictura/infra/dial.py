@@ -70,6 +70,14 @@ def is_public(address: str) -> bool:
     return isinstance(bare, ipaddress.IPv4Address) or bare in _GLOBAL_UNICAST
 
 
+def is_loopback(url: str) -> bool:
+    """Whether a URL names this very machine, by an address of it."""
+    try:
+        return ipaddress.ip_address(parse_url(url).host or "").is_loopback
+    except ValueError:
+        return False
+
+
 def _unwrap(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
     """The IPv4 address inside an IPv6 one, where there is one that somebody on the way would unpack."""
     if isinstance(address, ipaddress.IPv4Address):

@@ -119,8 +119,8 @@ def is_plain(body: bytes, keys: frozenset[str], *, data_urls: bool = False) -> b
 class Extractor:
     """Feed it a body's chunks, `finish`, and `close` it when the pictures are no longer needed.
 
-    Cut are the string values of `keys`, bare base64 or data URLs, unless they are empty or a URL of another scheme;
-    with `data_urls`, also every string value that begins `data:<type>;base64,`, whatever its key, and in arrays.
+    Cut are the string values of `keys` and those in arrays that are, bare base64 or data URLs, unless they are empty or
+    a URL of another scheme; with `data_urls`, also every string value that begins `data:<type>;base64,`, wherever.
     `text_cap` is in bytes of skeleton, `picture_cap` in decoded bytes of one picture. Memory is bounded by `text_cap`
     and a few times the largest chunk.
     """
@@ -202,7 +202,7 @@ class Extractor:
         return len(data)
 
     def _read_structure(self, data: bytes, position: int) -> int:
-        dull = self._dull.match(data, position)
+        dull = (_DULL_ELEMENTS if self._in_wanted_array() else self._dull).match(data, position)
         if dull:
             self._before = data[dull.end() - 1]
             return self._keep(data, position, dull.end())
@@ -221,6 +221,9 @@ class Extractor:
 
     def _in_object(self) -> bool:
         return bool(self._containers) and self._containers[-1] is None
+
+    def _in_wanted_array(self) -> bool:
+        return bool(self._containers) and self._containers[-1] in self._keys
 
     def _pass_gap(self, gap: bytes) -> None:
         for bracket in gap.translate(None, _NOT_BRACKETS):
@@ -250,7 +253,7 @@ class Extractor:
         return self._read_text(data, quote)
 
     def _read_value(self, data: bytes, quote: int) -> int:
-        wanted = self._in_object() and self._key in self._keys
+        wanted = self._key in self._keys
         if not wanted and not self._data_urls:
             return self._read_text(data, quote)
         head = self._judge(data, quote + 1, wanted)
@@ -466,15 +469,23 @@ def _key_text(raw: bytes) -> str:
         return ""
 
 
+def _dull_runs(item: bytes) -> re.Pattern[bytes]:
+    """Members and elements that can hold no picture, each after a comma: passed over by the hundred, not one by one."""
+    return re.compile(rb"(?:\s*+,\s*+%b(?=\s*+[,\]}])){1,1000}" % item)
+
+
+_SCALAR = rb'[^"{}\[\],:\\]*+'
+#: Of an array whose strings are pictures.
+_DULL_ELEMENTS = _dull_runs(rb'(?:""|%b)' % _SCALAR)
+
+
 @lru_cache
 def _dull_items(keys: frozenset[str], data_urls: bool) -> re.Pattern[bytes]:
-    """Members and elements that can hold no picture, each after a comma: passed over by the hundred, not one by one.
-
-    Not dull are wanted keys, keys that an escape may disguise, containers and, with `data_urls`, what may be one.
+    """Of everything else. Not dull are wanted keys, keys that an escape may disguise, containers and, with `data_urls`,
+    what may be one.
     """
     wanted = b"|".join(re.escape(key.encode()) for key in sorted(keys))
     key = rb'"(?!(?:%b)")[^"\\]*+"\s*+:\s*+' % wanted
     not_picture = rb'(?!(?i:data:)|[^"\\]{0,4}\\)' if data_urls else b""
     string = rb'"%b[^"\\]*+(?s:\\.[^"\\]*+){0,9}"' % not_picture
-    scalar = rb'[^"{}\[\],:\\]*+'
-    return re.compile(rb"(?:\s*+,\s*+(?:%b)?(?:%b|%b)(?=\s*+[,\]}])){1,1000}" % (key, string, scalar))
+    return _dull_runs(rb"(?:%b)?(?:%b|%b)" % (key, string, _SCALAR))

@@ -282,6 +282,10 @@ class Client:
         #: Connections that have carried a request.
         self._used: WeakSet[asyncio.WriteTransport] = WeakSet()
 
+    def spool(self) -> Spool:
+        """A fresh spool where answers come to lie, for a picture that comes another way; whoever gets it closes it."""
+        return self._open_spool()
+
     async def send(self, request: Request) -> Answer:
         """Raises NotSent, Lost and Malformed. Cancelling it closes the connection."""
         async with self.open(request) as incoming:

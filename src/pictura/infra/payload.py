@@ -34,6 +34,11 @@ class Part(msgspec.Struct, frozen=True, eq=False):
     content_type: str = ""
 
 
+def field(name: str, value: object) -> Part:
+    """A text as it is; a number, a flag or a list as JSON."""
+    return Part(name, value if isinstance(value, str) else msgspec.json.encode(value).decode())
+
+
 class _Base64:
     """What an `Inline` becomes on the wire."""
 

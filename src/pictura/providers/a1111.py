@@ -18,24 +18,22 @@ the one that is loaded. The format is a setting of the server (`samples_format`,
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import zip_longest
 
 import msgspec
-from msgspec.structs import replace
 
 from pictura.core.errors import Malformed, Rejected
 from pictura.core.model import Source, Span, Words
-from pictura.core.picture import data_url
-from pictura.infra.http import MEGABYTE, Answer
+from pictura.infra.http import Answer
 from pictura.infra.payload import json_payload
-from pictura.providers.answers import mapping, said
+from pictura.providers.answers import close_unused, closed_on_error, mapping, picture, said
 from pictura.providers.base import Ask, Channel, Done
-from pictura.providers.local import Engine, authorization, card, chosen, decoded, edit_size, error_of, send, white_mask
+from pictura.providers.local import Engine, authorization, card, chosen, edit_size, error_of, send
+from pictura.providers.masks import white_where_edited
 
 _CODE = Source("source code of AUTOMATIC1111 and Forge", "2026-11-20", "source code")
 
 _STEP = 8
-#: Ten pictures of four megapixels: they come in a list, and so as text.
-_TEXT_BYTES = 128 * MEGABYTE
 _WORDS = {"guidance_scale": "cfg_scale", "strength": "denoising_strength"}
 #: Cut to the size asked for, where the default would distort.
 _CROP_AND_RESIZE = 1
@@ -49,6 +47,8 @@ class A1111(Engine):
 
     name = "a1111"
     base_url = "http://127.0.0.1:7860"
+    # It has no variable of its own; this is Open WebUI's (third party).
+    base_url_env = "AUTOMATIC1111_BASE_URL"
     sandbox_path = "/a1111"
     MODELS = (
         card(
@@ -74,12 +74,11 @@ class A1111(Engine):
         path, fields = "/sdapi/v1/txt2img", self._fields(ask)
         if ask.images:
             path, fields = "/sdapi/v1/img2img", {**fields, **await _edit(ask)}
-        request = via.request("POST", path, headers=authorization(via), body=json_payload(fields))
-        answer = await send(replace(request, text_cap=_TEXT_BYTES), via)
-        try:
+        keys = frozenset({"images"})
+        request = via.request("POST", path, headers=authorization(via), body=json_payload(fields), picture_keys=keys)
+        answer = await send(request, via)
+        with closed_on_error(answer):
             return self._done(answer, ask, via)
-        finally:
-            answer.close()
 
     def _fields(self, ask: Ask) -> dict[str, object]:
         # One after the other, not in one batch: memory for one picture is enough.
@@ -101,25 +100,24 @@ class A1111(Engine):
         values = document.get("images")
         # Before the pictures may stand a grid of them, and behind them what extensions add.
         wanted = values[info.index_of_first_image :][: ask.n] if isinstance(values, list) else []
-        raws = [decoded(value, via) for value in wanted if isinstance(value, str)]
+        told = zip_longest(wanted, info.all_seeds[: len(wanted)])
+        raws = tuple(raw for value, seed in told if (raw := picture([value], answer.pictures, seed=seed)))
         if not raws:
             raise Malformed(f"{via.name} answered without a picture", upstream_status=answer.status, unbilled=True)
-        for raw, seed in zip(raws, info.all_seeds, strict=False):
-            raw.seed = seed
-        return Done(pictures=tuple(raws))
+        close_unused(answer.pictures, raws)
+        return Done(pictures=raws)
 
 
 async def _edit(ask: Ask) -> Mapping[str, object]:
     size, first = edit_size(ask, _STEP), ask.images[0]
     fields: dict[str, object] = {
-        "init_images": [data_url(first.source, first.media_type)],
+        "init_images": [first.data_url],
         "width": size.width,
         "height": size.height,
         "resize_mode": _CROP_AND_RESIZE,
     }
     if ask.mask:
-        mask = await white_mask(ask.mask)
-        fields |= {"mask": data_url(mask.source, mask.media_type), **_INPAINTING}
+        fields |= {"mask": (await white_where_edited(ask.mask)).data_url, **_INPAINTING}
     return fields
 
 

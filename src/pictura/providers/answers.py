@@ -11,7 +11,7 @@ from pictura.core.errors import BadRequest, Lost, Malformed
 from pictura.infra.dial import BadUrl, parse_url
 from pictura.infra.extract import Cut, find
 from pictura.infra.http import Answer
-from pictura.providers.base import Channel, Raw
+from pictura.providers.base import Channel, Raw, unreadable
 
 #: As much of a vendor's message as is passed on.
 MESSAGE_CHARS = 500
@@ -99,14 +99,54 @@ def items(value: object) -> Sequence[Mapping[str, object]]:
     return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []
 
 
-def picture(values: Iterable[object], cuts: Sequence[Cut]) -> Raw | None:
-    """The first of these values that stands for a picture: base64 that was cut out of the answer, or a URL."""
-    for value in values:
-        if (cut := find(value, cuts)) is not None:
-            return Raw(spool=cut.spool, flaw=cut.flaw)
-        if isinstance(value, str) and value.startswith(("https://", "http://")):
-            return Raw(url=value)
+def document_of(answer: Answer) -> Mapping[str, object]:
+    """An answer's JSON object, an empty one where there is none."""
+    try:
+        return mapping(answer.json())
+    except Malformed:
+        return {}
+
+
+def readable(answer: Answer) -> Mapping[str, object]:
+    """An answer's JSON object. Raises Malformed where a good answer is no JSON, and `unreadable` where another is."""
+    try:
+        return mapping(answer.json())
+    except Malformed:
+        if answer.status < 300:
+            raise
+        raise unreadable(answer) from None
+
+
+def picture(
+    values: Iterable[object], cuts: Sequence[Cut] = (), *, seed: object = None, revised_prompt: object = ""
+) -> Raw | None:
+    """The first of these values that stands for a picture: base64 that was cut out of the answer, or a URL.
+
+    `seed` and `revised_prompt` are what the vendor says of it, whatever that is.
+    """
+    raw = next(filter(None, (_raw(value, cuts) for value in values)), None)
+    if raw is not None:
+        raw.seed = whole(seed)
+        raw.revised_prompt = revised_prompt if isinstance(revised_prompt, str) else ""
+    return raw
+
+
+def _raw(value: object, cuts: Sequence[Cut]) -> Raw | None:
+    if (cut := find(value, cuts)) is not None:
+        return Raw(spool=cut.spool, flaw=cut.flaw)
+    if isinstance(value, str) and value.startswith(("https://", "http://")):
+        return Raw(url=value)
     return None
+
+
+@contextmanager
+def closed_on_error(answer: Answer) -> Iterator[None]:
+    """Forget what came in an answer that turns out to be none."""
+    try:
+        yield
+    except BaseException:
+        answer.close()
+        raise
 
 
 def close_unused(cuts: Iterable[Cut], pictures: Iterable[Raw]) -> None:

@@ -22,15 +22,19 @@ from typing import ClassVar, Literal
 
 import msgspec
 
+from pictura.core.capability import neutral
 from pictura.core.errors import BadRequest, Failed, Lost, Malformed, PicturaError, Rejected, Throttled
-from pictura.core.model import ModelCard
-from pictura.core.picture import Bytes
+from pictura.core.model import ModelCard, Source
+from pictura.core.picture import Bytes, Inline, data_url
 from pictura.core.price import Usage
 from pictura.core.request import Turn
 from pictura.core.size import AUTO, Size
 from pictura.infra.http import Answer, Client, Request, Timeouts
-from pictura.infra.payload import Payload
+from pictura.infra.payload import Part, Payload
 from pictura.infra.spool import Spool
+
+#: Of a generic card.
+NOBODY = Source("nobody: a channel names this model, and no card describes it", "")
 
 
 class AskPicture(msgspec.Struct, frozen=True):
@@ -54,6 +58,15 @@ class AskPicture(msgspec.Struct, frozen=True):
     @property
     def filename(self) -> str:
         return f"image.{self.format.replace('jpeg', 'jpg')}"
+
+    @property
+    def data_url(self) -> Inline:
+        """As JSON has it."""
+        return data_url(self.source, self.media_type)
+
+    def part(self, name: str, filename: str = "") -> Part:
+        """As a form has it."""
+        return Part(name, self.source, filename=filename or self.filename, content_type=self.media_type)
 
 
 class Ask(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,6 +94,14 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     partial_images: int = 0
     client_id: str = ""
     repeated: bool = False
+
+    def options(self, names: Mapping[str, str] = {}) -> dict[str, object]:
+        """Those of the card's options that were chosen; `names`: by our name the vendor's, where it has another."""
+        return {
+            names.get(name, name): value
+            for name, value in self.params.items()
+            if name in self.card.params and not neutral(value)
+        }
 
 
 class Raw(msgspec.Struct, kw_only=True):
@@ -131,6 +152,14 @@ class Channel(msgspec.Struct, kw_only=True):
     #: The operator's own, which replace the provider's.
     headers: Mapping[str, str] = {}
     proxy: str = ""
+    #: What `Provider.channel_options` lists, as far as it was set.
+    options: Mapping[str, object] = {}
+
+    @property
+    def bearer(self) -> dict[str, str]:
+        """The header that holds the key in most vendors' way; without a key there is none."""
+        key = self.secrets.get("api_key")
+        return {"Authorization": f"Bearer {key}"} if key else {}
 
     async def send(
         self,
@@ -183,6 +212,10 @@ class Provider(ABC):
     env: ClassVar[Mapping[str, str]] = {}
     #: More of the kind that may be missing (`sub_app_id`, `organization`). They are in `Channel.secrets` too.
     optional_env: ClassVar[Mapping[str, str]] = {}
+    #: The variable that holds an address of one's own, for engines that live where somebody started them.
+    base_url_env: ClassVar[str] = ""
+    #: What else a channel may say of itself, and is no secret: `Channel.options` by name, and what each is.
+    channel_options: ClassVar[Mapping[str, str]] = {}
     MODELS: ClassVar[tuple[ModelCard, ...]] = ()
     #: Other makers' models that are to be had here as well: by the id of their card, what they are called here. Such a
     #: model costs what a card of this provider's own says of that name, else what its maker takes.
@@ -197,6 +230,13 @@ class Provider(ABC):
     @abstractmethod
     async def start(self, ask: Ask, via: Channel) -> Done | Pending:
         """Make the call."""
+
+    def check_options(self, options: Mapping[str, object]) -> None:
+        """Raises BadRequest for a channel's options that mean nothing here."""
+        for name in options:
+            if name not in self.channel_options:
+                known = ", ".join(self.channel_options) or "none"
+                raise BadRequest(f"{self.name} has no option {name[:60]!r}; it has {known}", param="options")
 
     def generic(self, model: str) -> ModelCard | None:
         """The card of a model that no card describes, where a channel names one; None: there is no such thing here."""

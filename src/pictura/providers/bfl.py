@@ -18,27 +18,23 @@ There is no cancel, no idempotency key and one picture a call.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 from urllib.parse import quote
 
 from msgspec.structs import replace
 
-from pictura.core.capability import neutral
 from pictura.core.errors import BadRequest, Failed, Lost, Malformed, PicturaError, Refused
 from pictura.core.model import Descriptor, Flag, Inputs, Mask, ModelCard, Prompt, Source, Span
 from pictura.core.money import usd
-from pictura.core.picture import Bytes, Inline
+from pictura.core.picture import Inline
 from pictura.core.price import PerMegapixel, PerPicture
 from pictura.core.size import FreePixels, OwnSize, Shapes, Size
 from pictura.infra.http import Answer
 from pictura.infra.payload import json_payload
-from pictura.infra.vips import vips
-from pictura.providers.answers import items, kept_url, mapping, picture, said, task_id, whole, word
+from pictura.providers.answers import document_of, items, kept_url, mapping, picture, said, task_id, word
 from pictura.providers.base import (
     Ask,
-    AskPicture,
     Channel,
     Done,
     Pending,
@@ -47,6 +43,7 @@ from pictura.providers.base import (
     retry_after,
     unreadable,
 )
+from pictura.providers.masks import white_where_edited
 
 _SPEC = Source("api.bfl.ai/openapi.json (copies); ComfyUI's bfl nodes", "2026-10-04", "official specification")
 _SPEC_3 = Source("api.bfl.ai/openapi.json as generated into SDKs; BFL's pages on FLUX 3", "2026-10-08", "third party")
@@ -237,27 +234,22 @@ class BlackForestLabs(TaskProvider):
     async def start(self, ask: Ask, via: Channel) -> Pending:
         body = json_payload(await _body(ask))
         answer = await via.send("POST", f"/v1/{ask.native}", headers=_key(via), body=body)
-        try:
-            document = _read(answer)
-        finally:
-            answer.close()
+        answer.close()  # results are URLs: there is no picture in it
+        document = document_of(answer)
         if not 200 <= answer.status < 300:
             raise _error(document, answer, via)
         id = task_id(document.get("id"))
         if not id:
             raise Malformed(f"{self.name} answered without a task id", upstream_status=answer.status)
         cost = _cost(document.get("cost"))
-        state = {"poll": _polling(document.get("polling_url"), id, via)}
-        return Pending(
-            upstream_id=id, poll_after_s=POLL_S, state=state if cost is None else {**state, "cost": str(cost)}
-        )
+        poll = kept_url(document.get("polling_url"), via, _is_of_bfl) or f"/v1/get_result?id={quote(id, safe='')}"
+        state = {"poll": poll} if cost is None else {"poll": poll, "cost": str(cost)}
+        return Pending(upstream_id=id, poll_after_s=POLL_S, state=state)
 
     async def check(self, task: Pending, via: Channel) -> Done | Pending:
         answer = await via.send("GET", task.state["poll"], headers=_key(via))
-        try:
-            document = _read(answer)
-        finally:
-            answer.close()
+        answer.close()
+        document = document_of(answer)
         status = word(document.get("status"))
         if status == "Ready":
             return _done(mapping(document.get("result")), task.state.get("cost"))
@@ -296,28 +288,16 @@ def _key(via: Channel) -> Mapping[str, str]:
     return {"x-key": via.secrets.get("api_key", "")}
 
 
-def _read(answer: Answer) -> Mapping[str, object]:
-    """The JSON object of an answer, an empty one where there is none."""
-    try:
-        return mapping(answer.json())
-    except Malformed:
-        return {}
-
-
 # -- what is sent --
 
 
 async def _body(ask: Ask) -> Mapping[str, object]:
-    options = {
-        _NAMES.get(name, name): value
-        for name, value in ask.params.items()
-        if name in ask.card.params and not neutral(value)
-    }
+    options = ask.options(_NAMES)
     # A model with one format takes no word about it.
     if ask.output_format and len(ask.card.outputs) > 1:
         options["output_format"] = ask.output_format
     if ask.mask is not None:
-        options["mask"] = Inline(await asyncio.to_thread(_white_where_edited, ask.mask))
+        options["mask"] = Inline((await white_where_edited(ask.mask)).source)
     return {"prompt": ask.prompt, **_size(ask.size), **options, **_pictures(ask)}
 
 
@@ -336,54 +316,17 @@ def _pictures(ask: Ask) -> Mapping[str, object]:
     return {first if number == 1 else f"{first}_{number}": inline for number, inline in enumerate(inlines, 1)}
 
 
-class _Held:
-    """Bytes in memory that can be read like a spool."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self.size = len(data)
-
-    def read(self, offset: int = 0, size: int = -1) -> bytes:
-        return self._data[offset:] if size < 0 else self._data[offset : offset + size]
-
-    def chunks(self, size: int = 128 * 1024) -> Iterator[bytes]:
-        for offset in range(0, self.size, size):
-            yield self.read(offset, size)
-
-
-def _white_where_edited(mask: AskPicture) -> Bytes:
-    """BFL's kind of mask: what is transparent becomes white. One without transparency is black and white already.
-
-    Keeps a processor busy: call it in a thread. Raises BadRequest for a mask that cannot be decoded.
-    """
-    try:
-        decoded = vips().Image.pngload_buffer(mask.source.read(), fail_on="error")
-        if not decoded.hasalpha():
-            return mask.source
-        alpha = decoded.colourspace("srgb")[3]
-        return _Held(alpha.invert().copy(interpretation="b-w").pngsave_buffer(keep="none"))
-    except vips().Error as error:
-        raise BadRequest("the mask is not a PNG that can be decoded; send it whole", param="mask") from error
-
-
 # -- what comes back --
 
 
-def _polling(url: object, id: str, via: Channel) -> str:
-    """Where to ask: a path below the channel's own address wherever it lies there, for that may move.
-
-    The key goes along, so no host is asked but that one and BFL's.
-    """
-    return kept_url(url, via, lambda host: host.endswith(".bfl.ai")) or f"/v1/get_result?id={quote(id, safe='')}"
+def _is_of_bfl(host: str) -> bool:
+    return host.endswith(".bfl.ai")
 
 
 def _done(result: Mapping[str, object], cost: str | None) -> Done:
-    raw = picture([result.get("sample")], ())
+    raw = picture([result.get("sample")], seed=result.get("seed"), revised_prompt=result.get("prompt"))
     if raw is None:
         raise Malformed("the provider's task is ready without a picture")
-    prompt = result.get("prompt")
-    raw.revised_prompt = prompt if isinstance(prompt, str) else ""
-    raw.seed = whole(result.get("seed"))
     return Done(pictures=(raw,), cost=None if cost is None else int(cost))
 
 

@@ -20,31 +20,44 @@ Queue and history are in memory: a server that was started anew knows nothing of
 from __future__ import annotations
 
 import random
+import re
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import ClassVar
 from urllib.parse import quote, urlencode
 
+import msgspec
 from msgspec.structs import replace
 
-from pictura.core.errors import BadRequest, Failed, Lost, Malformed, PicturaError, Rejected
+from pictura.core.errors import BadRequest, Failed, Lost, Malformed, PicturaError, Rejected, Unsupported
 from pictura.core.model import Source, Span, Words
 from pictura.infra.http import MEGABYTE, Answer
 from pictura.infra.payload import Part, Payload, json_payload, multipart_payload
 from pictura.infra.spool import Spool
-from pictura.providers.answers import items, mapping, question, said, task_id
+from pictura.providers.answers import document_of, items, mapping, question, said, task_id
 from pictura.providers.base import Ask, AskPicture, CancellingProvider, Channel, Done, Pending, Raw
-from pictura.providers.local import Engine, authorization, card, chosen, edit_size, error_of, file, send, white_mask
+from pictura.providers.local import Engine, authorization, card, chosen, edit_size, error_of, send
+from pictura.providers.masks import white_where_edited
 
 _CODE = Source("source code of ComfyUI", "2026-11-20", "source code")
-
-Graph = Mapping[str, Mapping[str, object]]
 
 _STEP = 8
 #: A queue tells of every task's whole graph.
 _TEXT_BYTES = 16 * MEGABYTE
 _SUBFOLDER = "pictura"
 
-# -- workflows, as ComfyUI's "Export (API)" writes them; a text like {{this}} is an input by its name --
+
+# -- workflows, as ComfyUI's "Export (API)" writes them; {{this}} is an input by its name, {{this=20}} has a default --
+
+
+class Node(msgspec.Struct, frozen=True):
+    """`inputs`: values, or links `[node, output]`."""
+
+    class_type: str
+    inputs: Mapping[str, object]
+
+
+Graph = Mapping[str, Node]
 
 _SAMPLER: Mapping[str, object] = {
     "model": ["checkpoint", 0],
@@ -52,63 +65,57 @@ _SAMPLER: Mapping[str, object] = {
     "negative": ["negative", 0],
     "latent_image": ["latent", 0],
     "seed": "{{seed}}",
-    "steps": "{{steps}}",
-    "cfg": "{{guidance_scale}}",
-    "sampler_name": "{{sampler_name}}",
-    "scheduler": "{{scheduler}}",
-    "denoise": "{{strength}}",
+    "steps": "{{steps=20}}",
+    "cfg": "{{guidance_scale=8.0}}",
+    "sampler_name": "{{sampler_name=euler}}",
+    "scheduler": "{{scheduler=normal}}",
+    "denoise": "{{strength=1.0}}",
 }
+_SIZE = {"width": "{{width=1024}}", "height": "{{height=1024}}"}
+_SCALED = {**_SIZE, "upscale_method": "lanczos", "crop": "center"}
 _COMMON: Graph = {
-    "checkpoint": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "{{checkpoint}}"}},
-    "positive": {"class_type": "CLIPTextEncode", "inputs": {"clip": ["checkpoint", 1], "text": "{{prompt}}"}},
-    "negative": {"class_type": "CLIPTextEncode", "inputs": {"clip": ["checkpoint", 1], "text": "{{negative_prompt}}"}},
-    "sampler": {"class_type": "KSampler", "inputs": _SAMPLER},
-    "pixels": {"class_type": "VAEDecode", "inputs": {"samples": ["sampler", 0], "vae": ["checkpoint", 2]}},
-    "pictures": {"class_type": "PreviewImage", "inputs": {"images": ["pixels", 0]}},
+    "checkpoint": Node("CheckpointLoaderSimple", {"ckpt_name": "{{checkpoint}}"}),
+    "positive": Node("CLIPTextEncode", {"clip": ["checkpoint", 1], "text": "{{prompt}}"}),
+    "negative": Node("CLIPTextEncode", {"clip": ["checkpoint", 1], "text": "{{negative_prompt=}}"}),
+    "sampler": Node("KSampler", _SAMPLER),
+    "pixels": Node("VAEDecode", {"samples": ["sampler", 0], "vae": ["checkpoint", 2]}),
+    "pictures": Node("PreviewImage", {"images": ["pixels", 0]}),
 }
-_SCALED = {"width": "{{width}}", "height": "{{height}}", "upscale_method": "lanczos", "crop": "center"}
 _ENCODED: Graph = {
-    "image": {"class_type": "LoadImage", "inputs": {"image": "{{image}}"}},
-    "scaled": {"class_type": "ImageScale", "inputs": {"image": ["image", 0], **_SCALED}},
-    "encoded": {"class_type": "VAEEncode", "inputs": {"pixels": ["scaled", 0], "vae": ["checkpoint", 2]}},
+    "image": Node("LoadImage", {"image": "{{image}}"}),
+    "scaled": Node("ImageScale", {"image": ["image", 0], **_SCALED}),
+    "encoded": Node("VAEEncode", {"pixels": ["scaled", 0], "vae": ["checkpoint", 2]}),
 }
 
-TEXT_TO_IMAGE: Graph = {
-    **_COMMON,
-    "latent": {
-        "class_type": "EmptyLatentImage",
-        "inputs": {"width": "{{width}}", "height": "{{height}}", "batch_size": "{{n}}"},
-    },
-}
+TEXT_TO_IMAGE: Graph = {**_COMMON, "latent": Node("EmptyLatentImage", {**_SIZE, "batch_size": "{{n}}"})}
 IMAGE_TO_IMAGE: Graph = {
     **_COMMON,
     **_ENCODED,
-    "latent": {"class_type": "RepeatLatentBatch", "inputs": {"samples": ["encoded", 0], "amount": "{{n}}"}},
+    "latent": Node("RepeatLatentBatch", {"samples": ["encoded", 0], "amount": "{{n}}"}),
+    # With more, the picture would be forgotten.
+    "sampler": Node("KSampler", {**_SAMPLER, "denoise": "{{strength=0.75}}"}),
 }
 # The mask is scaled as the picture is: as a picture.
 INPAINT: Graph = {
     **_COMMON,
     **_ENCODED,
-    "mask": {"class_type": "LoadImage", "inputs": {"image": "{{mask}}"}},
-    "scaled mask": {"class_type": "ImageScale", "inputs": {"image": ["mask", 0], **_SCALED}},
-    "white": {"class_type": "ImageToMask", "inputs": {"image": ["scaled mask", 0], "channel": "red"}},
-    "masked": {"class_type": "SetLatentNoiseMask", "inputs": {"samples": ["encoded", 0], "mask": ["white", 0]}},
-    "latent": {"class_type": "RepeatLatentBatch", "inputs": {"samples": ["masked", 0], "amount": "{{n}}"}},
+    "mask": Node("LoadImage", {"image": "{{mask}}"}),
+    "scaled mask": Node("ImageScale", {"image": ["mask", 0], **_SCALED}),
+    "white": Node("ImageToMask", {"image": ["scaled mask", 0], "channel": "red"}),
+    "masked": Node("SetLatentNoiseMask", {"samples": ["encoded", 0], "mask": ["white", 0]}),
+    "latent": Node("RepeatLatentBatch", {"samples": ["masked", 0], "amount": "{{n}}"}),
 }
 
-#: Of inputs that were not said. Steps and guidance are the sampler's own.
-_DEFAULTS: Mapping[str, object] = {
-    "negative_prompt": "",
-    "steps": 20,
-    "guidance_scale": 8.0,
-    "sampler_name": "euler",
-    "scheduler": "normal",
-    "width": 1024,
-    "height": 1024,
-    "strength": 1.0,
-}
-#: A picture without a mask would be forgotten with more.
-_STRENGTH_WITHOUT_MASK = 0.75
+#: Inputs that every request has; pictures, which are asked for where a workflow wants them; and what only some requests
+#: say, so that a workflow tells what holds for the others.
+_ALWAYS = ("prompt", "n", "seed", "checkpoint")
+_PICTURES = ("image", "mask")
+_SOMETIMES = (
+    *("negative_prompt", "width", "height", "steps", "guidance_scale"),
+    *("sampler_name", "scheduler", "strength"),
+)
+INPUTS = (*_ALWAYS, *_PICTURES, *_SOMETIMES)
+_INPUT = re.compile(r"\{\{\s*(\w+)\s*(?:(=)([^{}]*))?\}\}")
 
 #: What the nodes' inputs are called here. Of others it is the operator's affair when they are wrong.
 _PARAMS = {
@@ -125,14 +132,61 @@ _PARAMS = {
 }
 
 
-def fill(graph: Graph, values: Mapping[str, object]) -> dict[str, object]:
+def read_workflow(told: object) -> Graph:
+    """The graph that an operator wrote, as JSON text or as what that says.
+
+    Raises BadRequest for what is no graph, and for inputs that cannot be filled.
+    """
+    try:
+        text = told if isinstance(told, str) else msgspec.json.encode(told)
+        graph = msgspec.json.decode(text, type=dict[str, Node])
+    except (msgspec.DecodeError, TypeError) as error:
+        message = f'workflow is no graph as ComfyUI\'s "Export (API)" writes it: {error}'
+        raise BadRequest(message, param="options") from None
+    names, needed = _inputs(graph)
+    for name in sorted(names):
+        if name not in INPUTS:
+            raise BadRequest(f"workflow: there is no input {name!r}; there are {', '.join(INPUTS)}", param="options")
+        if name in needed and name in _SOMETIMES:
+            message = f"workflow: not every request says its {name}; write what holds then: {{{{{name}=…}}}}"
+            raise BadRequest(message, param="options")
+    if names.isdisjoint(("seed", "image")):
+        message = "workflow: it needs {{seed}}; to the same graph once more ComfyUI gives no picture"
+        raise BadRequest(message, param="options")
+    return graph
+
+
+def _inputs(graph: Graph) -> tuple[set[str], set[str]]:
+    """The inputs that a workflow names, and those of them that have no default."""
+    text = msgspec.json.encode([node.inputs for node in graph.values()]).decode()
+    found = _INPUT.findall(text)
+    return {name for name, _, _ in found}, {name for name, equals, _ in found if not equals}
+
+
+def fill(graph: Graph, values: Mapping[str, object]) -> dict[str, Node]:
     """The workflow with `values` in the places of their names."""
-    return {id: {**node, "inputs": _filled(mapping(node["inputs"]), values)} for id, node in graph.items()}
+    return {id: replace(node, inputs=mapping(_filled(node.inputs, values))) for id, node in graph.items()}
 
 
-def _filled(inputs: Mapping[str, object], values: Mapping[str, object]) -> dict[str, object]:
-    named = {f"{{{{{name}}}}}": value for name, value in values.items()}
-    return {field: named.get(told, told) if isinstance(told, str) else told for field, told in inputs.items()}
+def _filled(told: object, values: Mapping[str, object]) -> object:
+    if isinstance(told, dict):
+        return {name: _filled(entry, values) for name, entry in told.items()}
+    if isinstance(told, list):
+        return [_filled(entry, values) for entry in told]
+    if not isinstance(told, str):
+        return told
+    whole = _INPUT.fullmatch(told)
+    return _value(whole, values) if whole else _INPUT.sub(lambda found: str(_value(found, values)), told)
+
+
+def _value(found: re.Match[str], values: Mapping[str, object]) -> object:
+    name, _, default = found.groups()
+    if name in values:
+        return values[name]
+    try:
+        return msgspec.json.decode(default)
+    except msgspec.DecodeError:
+        return str(default).strip()
 
 
 class ComfyUI(Engine, CancellingProvider):
@@ -140,13 +194,19 @@ class ComfyUI(Engine, CancellingProvider):
 
     name = "comfyui"
     base_url = "http://127.0.0.1:8188"
+    # It has no variables of its own; these two are Open WebUI's (third party).
+    base_url_env = "COMFYUI_BASE_URL"
+    channel_options: ClassVar = {
+        "workflow": "what it draws by instead of a checkpoint, as JSON: [how to](../how-to/comfyui.md)"
+    }
+    optional_env: ClassVar = {"api_key": "COMFYUI_API_KEY"}
     sandbox_path = "/comfyui"
     MODELS = (
         card(
             "local-comfyui",
             _CODE,
             "The first checkpoint that the server has; a channel names others by their files. Models that come in "
-            "several files want another workflow.",
+            "several files want a workflow of their own.",
             step=_STEP,
             pictures=1,
             prompt="optional",
@@ -160,8 +220,14 @@ class ComfyUI(Engine, CancellingProvider):
         ),
     )
 
+    def check_options(self, options: Mapping[str, object]) -> None:
+        super().check_options(options)
+        if "workflow" in options:
+            read_workflow(options["workflow"])
+
     async def start(self, ask: Ask, via: Channel) -> Pending:
-        graph, values = await self._workflow(ask, via)
+        graph = _graph(ask, via)
+        values = await self._values(ask, _inputs(graph)[0], via)
         told = await _told("POST", "/prompt", via, json_payload({"prompt": fill(graph, values)}))
         id = task_id(mapping(told).get("prompt_id"))
         if not id:
@@ -187,29 +253,57 @@ class ComfyUI(Engine, CancellingProvider):
         elif place:
             await _told("POST", "/interrupt", via, json_payload({"prompt_id": task.upstream_id}))
 
-    async def _workflow(self, ask: Ask, via: Channel) -> tuple[Graph, Mapping[str, object]]:
-        """Which graph draws this, and what its inputs are."""
-        values = {
-            **_DEFAULTS,
-            "checkpoint": self.named(ask) or await _first_checkpoint(via),
-            "prompt": ask.prompt,
-            "n": ask.n,
-            # Always a seed: the same graph once more would be answered from the cache.
-            "seed": random.getrandbits(32),
-        }
-        if ask.images and not ask.mask:
-            values["strength"] = _STRENGTH_WITHOUT_MASK
-        values |= chosen(ask, {})
+    async def _values(self, ask: Ask, names: Collection[str], via: Channel) -> dict[str, object]:
+        """What the inputs of these names are."""
+        # Always a seed: the same graph once more would be answered from the cache.
+        values = {"prompt": ask.prompt, "n": ask.n, "seed": random.getrandbits(32), **chosen(ask, {})}
         size = edit_size(ask, _STEP) if ask.images else ask.size
         if size.width:
             values |= {"width": size.width, "height": size.height}
-        if not ask.images:
-            return TEXT_TO_IMAGE, values
-        values["image"] = await _upload(ask.images[0], via)
-        if not ask.mask:
-            return IMAGE_TO_IMAGE, values
-        values["mask"] = await _upload(await white_mask(ask.mask), via)
-        return INPAINT, values
+        if "checkpoint" in names:
+            values["checkpoint"] = self.named(ask) or await _first_checkpoint(via)
+        if ask.images:
+            values["image"] = await _upload(ask.images[0], via)
+        if ask.mask:
+            values["mask"] = await _upload(await white_where_edited(ask.mask), via)
+        return values
+
+
+def _graph(ask: Ask, via: Channel) -> Graph:
+    """The channel's own workflow, else the one for what is asked."""
+    own = via.options.get("workflow")
+    if own is not None:
+        return _fitting(read_workflow(own), ask)
+    if not ask.images:
+        return TEXT_TO_IMAGE
+    return INPAINT if ask.mask else IMAGE_TO_IMAGE
+
+
+def _fitting(workflow: Graph, ask: Ask) -> Graph:
+    """Raises Unsupported for what it would pass over without a word, and BadRequest where it lacks a picture."""
+    names, needed = _inputs(workflow)
+    said = _said(ask)
+    for name, param in said.items():
+        if name not in names:
+            raise Unsupported(f"{ask.card.id}'s workflow takes no {param}; leave it out", param=param)
+    for name in _PICTURES:
+        if name in needed and name not in said:
+            raise BadRequest(f"{ask.card.id}'s workflow works over the caller's {name}; send one", param=name)
+    return workflow
+
+
+def _said(ask: Ask) -> Mapping[str, str]:
+    """The inputs that the caller wrote something for, and how they are called there."""
+    said = {
+        "prompt": ask.prompt,
+        "n": ask.n > 1,
+        "width": ask.size.width,
+        "height": ask.size.height,
+        "image": ask.images,
+        "mask": ask.mask,
+        **dict.fromkeys(ask.options(), True),
+    }
+    return {name: _PARAMS.get(name, name) for name, value in said.items() if value}
 
 
 # -- exchanges --
@@ -256,7 +350,7 @@ async def _first_checkpoint(via: Channel) -> str:
 async def _upload(image: AskPicture, via: Channel) -> str:
     """How a node calls the picture: `folder/name [temp]`."""
     name = f"{secrets.token_hex(8)}-{image.filename}"
-    parts = [file("image", image, name), Part("type", "temp"), Part("subfolder", _SUBFOLDER)]
+    parts = [image.part("image", name), Part("type", "temp"), Part("subfolder", _SUBFOLDER)]
     told = mapping(await _told("POST", "/upload/image", via, multipart_payload(parts)))
     return f"{told.get('subfolder')}/{told.get('name')} [{told.get('type')}]"
 
@@ -309,9 +403,11 @@ async def _view(place: Mapping[str, object], via: Channel) -> Spool:
 
 
 def _files(ended: Mapping[str, object]) -> Sequence[Mapping[str, object]]:
-    """The pictures of all nodes that have some."""
+    """The pictures that were saved; where none was, those that were shown."""
     nodes = [mapping(node) for node in mapping(ended.get("outputs")).values()]
-    found = [image for node in nodes for image in items(node.get("images"))]
+    made = [image for node in nodes for image in items(node.get("images"))]
+    # A workflow that saves what it made shows previews on the way.
+    found = [image for image in made if image.get("type") == "output"] or made
     return [{name: image.get(name, "") for name in ("filename", "subfolder", "type")} for image in found]
 
 
@@ -336,10 +432,7 @@ def _check_success(ended: Mapping[str, object], via: Channel) -> None:
 
 def _error(answer: Answer, via: Channel) -> PicturaError:
     """What is wrong with a workflow: the caller's fault only where an input of his is."""
-    try:
-        document = mapping(answer.json())
-    except Malformed:
-        return error_of(answer, via)
+    document = document_of(answer)
     error = mapping(document.get("error"))
     if answer.status != 400 or not error:
         return error_of(answer, via)

@@ -31,7 +31,6 @@ from urllib.parse import quote
 import msgspec
 from msgspec.structs import replace
 
-from pictura.core.capability import neutral
 from pictura.core.errors import BadRequest, Failed, Lost, Malformed, PicturaError, Refused, Rejected, Throttled
 from pictura.core.model import (
     Anything,
@@ -46,15 +45,14 @@ from pictura.core.model import (
     Words,
 )
 from pictura.core.money import usd
-from pictura.core.picture import data_url
 from pictura.core.price import PerPicture, PriceList, Row
 from pictura.core.size import FreePixels, ListedPixels, OwnSize, Size
 from pictura.infra.http import Answer
 from pictura.infra.payload import json_payload
-from pictura.providers.answers import code_of, items, mapping, picture, said, task_id
+from pictura.providers.answers import code_of, items, mapping, picture, readable, said, task_id
 from pictura.providers.base import (
+    NOBODY,
     Ask,
-    AskPicture,
     CancellingProvider,
     Channel,
     Done,
@@ -296,14 +294,13 @@ class DashScope(CancellingProvider):
         protocol = _protocol(ask.native)
         headers = _headers(via) | ({"X-DashScope-Async": "enable"} if protocol.by_task else {})
         answer = await via.send("POST", protocol.path, headers=headers, body=json_payload(protocol.write(ask)))
-        try:
-            document = self._document(answer, via)
-        finally:
-            answer.close()
+        answer.close()  # results are URLs: there is no picture in it
+        document = self._document(answer, via)
         return _accepted(document) if protocol.by_task else self._done(document, via)
 
     async def check(self, task: Pending, via: Channel) -> Done | Pending:
         answer = await via.send("GET", _place(task), headers=_headers(via))
+        answer.close()
         try:
             document = self._document(answer, via)
         except (BadRequest, Failed, Malformed) as error:
@@ -312,8 +309,6 @@ class DashScope(CancellingProvider):
                 raise Failed(error.message, upstream_status=answer.status, upstream_code=error.upstream_code) from error
             # The question failed, and the task goes on: the engine asks again.
             raise Lost(error.message, upstream_status=answer.status) from error
-        finally:
-            answer.close()
         output = mapping(document.get("output"))
         state = str(output.get("task_status", ""))
         if state == "SUCCEEDED":
@@ -330,12 +325,7 @@ class DashScope(CancellingProvider):
 
     def _document(self, answer: Answer, via: Channel) -> Mapping[str, object]:
         """What was answered; an error in the vendor's own words is one with any status, 200 too."""
-        try:
-            document = mapping(answer.json())
-        except Malformed:
-            if answer.status < 300:
-                raise
-            raise unreadable(answer) from None
+        document = readable(answer)
         if document.get("code"):
             raise self._verdict(document, via, answer.status, retry_after(answer))
         if answer.status >= 300:
@@ -436,12 +426,12 @@ _GENERIC = ModelCard(
         ),
         Anything(),
     ),
-    source=Source("nobody: a channel names this model, and no card describes it", ""),
+    source=NOBODY,
 )
 
 
 def _messages(ask: Ask) -> Mapping[str, object]:
-    content = [*({"image": _shown(image)} for image in ask.images), {"text": ask.prompt}]
+    content = [*({"image": image.data_url} for image in ask.images), {"text": ask.prompt}]
     return {
         "model": ask.native,
         "input": {"messages": [{"role": "user", "content": content}]},
@@ -456,7 +446,7 @@ def _prompt(ask: Ask) -> Mapping[str, object]:
     if "negative_prompt" in parameters:
         wanted["negative_prompt"] = parameters.pop("negative_prompt")
     if ask.images:
-        wanted["images"] = [_shown(image) for image in ask.images]
+        wanted["images"] = [image.data_url for image in ask.images]
     return {"model": ask.native, "input": wanted, "parameters": parameters}
 
 
@@ -491,24 +481,16 @@ def _protocol(model: str) -> _Protocol:
 
 def _headers(via: Channel) -> dict[str, str]:
     workspace = via.secrets.get("workspace")
-    return {
-        "Authorization": f"Bearer {via.secrets.get('api_key', '')}",
-        **({"X-DashScope-WorkSpace": workspace} if workspace else {}),
-    }
+    return via.bearer | ({"X-DashScope-WorkSpace": workspace} if workspace else {})
 
 
 def _place(task: Pending) -> str:
     return f"/tasks/{quote(task.upstream_id, safe='')}"
 
 
-def _shown(image: AskPicture) -> object:
-    return data_url(image.source, image.media_type)
-
-
 def _parameters(ask: Ask) -> dict[str, object]:
-    options = {name: value for name, value in ask.params.items() if name in ask.card.params and not neutral(value)}
     # Wan draws four pictures unless told otherwise.
-    return {"n": ask.n, "watermark": False, **_size(ask.size), **options}
+    return {"n": ask.n, "watermark": False, **_size(ask.size), **ask.options()}
 
 
 def _size(size: Size) -> Mapping[str, object]:
@@ -525,11 +507,7 @@ def _accepted(document: Mapping[str, object]) -> Pending:
 
 def _raw(part: Mapping[str, object]) -> Raw | None:
     """One picture, of a message's content (`image`) or of a task's results (`url`)."""
-    raw = picture((part.get("image"), part.get("url")), ())
-    revised = part.get("actual_prompt")
-    if raw is not None and isinstance(revised, str):
-        raw.revised_prompt = revised
-    return raw
+    return picture((part.get("image"), part.get("url")), revised_prompt=part.get("actual_prompt"))
 
 
 def _echo(usage: Mapping[str, object]) -> Mapping[str, str]:

@@ -31,7 +31,8 @@ from pictura.core.model import Source, Span
 from pictura.core.size import Size
 from pictura.providers.answers import said
 from pictura.providers.base import Ask, AskPicture, CancellingProvider, Channel, Done, Pending, Raw
-from pictura.providers.local import Engine, card, chosen, edit_size, open_spool, white_mask
+from pictura.providers.local import Engine, card, chosen, edit_size
+from pictura.providers.masks import white_where_edited
 
 _CODE = Source("source code of diffusers 0.42.1", "2026-11-20", "source code")
 
@@ -69,7 +70,7 @@ class Diffusers(Engine, CancellingProvider):
 
     async def start(self, ask: Ask, via: Channel) -> Pending:
         if ask.mask:
-            ask = replace(ask, mask=await white_mask(ask.mask))
+            ask = replace(ask, mask=await white_where_edited(ask.mask))
         work = _Work()
         work.outcome = self._hand.submit(self._draw, ask, via, work)
         try:  # a pipeline that cannot be had is told of now, while another channel may be asked
@@ -255,6 +256,6 @@ def _opened(picture: AskPicture, size: Size | None) -> Any:
 def _raw(image: Any, seed: int, via: Channel) -> Raw:
     encoded = io.BytesIO()
     image.save(encoded, "png")
-    spool = open_spool(via)
+    spool = via.http.spool()
     spool.write(encoded.getbuffer())
     return Raw(spool=spool, seed=seed)

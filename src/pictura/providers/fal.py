@@ -25,17 +25,17 @@ from urllib.parse import quote
 
 from msgspec.structs import replace
 
-from pictura.core.capability import neutral
 from pictura.core.errors import BadRequest, Failed, Malformed, PicturaError, Refused
 from pictura.core.model import Anything, Choice, Descriptor, Flag, Inputs, Mask, ModelCard, Prompt, Source, Span, Words
 from pictura.core.money import per_million, usd
-from pictura.core.picture import Inline, data_url
 from pictura.core.price import PerMegapixel, PerPicture, PerToken, PriceList, Row, TokenFormula
 from pictura.core.size import FreePixels, OwnSize, Shapes, Size
 from pictura.infra.http import Answer
 from pictura.infra.payload import Payload, json_payload
 from pictura.providers.answers import (
     close_unused,
+    closed_on_error,
+    document_of,
     items,
     kept_url,
     mapping,
@@ -43,12 +43,11 @@ from pictura.providers.answers import (
     question,
     said,
     task_id,
-    whole,
     word,
 )
 from pictura.providers.base import (
+    NOBODY,
     Ask,
-    AskPicture,
     CancellingProvider,
     Channel,
     Done,
@@ -356,14 +355,11 @@ class Fal(CancellingProvider):
         edit = "/edit" if ask.images and ask.native in _EDITED_APART else ""
         check_enlarged(ask)
         answer = await _send("POST", f"/{quote(ask.native)}{edit}", via, json_payload(_fields(ask)))
-        try:
+        with closed_on_error(answer):
             document = self._document(answer, via)
-            if id := task_id(document.get("request_id")):
-                answer.close()
-                return _pending(id, document, ask.native, via)
-        except BaseException:
+        if id := task_id(document.get("request_id")):
             answer.close()
-            raise
+            return _pending(id, document, ask.native, via)
         return self._done(answer, via)  # base_url is fal.run, which answers at once
 
     async def check(self, task: Pending, via: Channel) -> Done | Pending:
@@ -391,7 +387,7 @@ class Fal(CancellingProvider):
 
     def _done(self, answer: Answer, via: Channel, status: Mapping[str, object] | None = None) -> Done:
         """The app's answer; `status` is what the queue said of its task, where there was one."""
-        try:
+        with closed_on_error(answer):
             if answer.status != 200:
                 raise self._error(answer, via, status)
             with question(answer) if status is not None else nullcontext():
@@ -399,9 +395,6 @@ class Fal(CancellingProvider):
             pictures, flagged = _pictures(document, answer)
             if not pictures:
                 raise self._no_picture(flagged, status, answer, via)
-        except BaseException:
-            answer.close()
-            raise
         close_unused(answer.pictures, pictures)
         text = document.get("description")
         return Done(pictures=tuple(pictures), texts=(text,) if isinstance(text, str) and text else ())
@@ -422,10 +415,7 @@ class Fal(CancellingProvider):
 
         `status` is what the queue said of a task that is over, {} while that is not known, None where there is no task.
         """
-        try:
-            document = mapping(answer.json())
-        except Malformed:
-            document = {}
+        document = document_of(answer)
         ended = status or {}
         detail = document.get("detail") or ended.get("error")
         details = items(detail)
@@ -470,7 +460,7 @@ _GENERIC = replace(
     ),
     price=None,
     price_source=None,
-    source=Source("nobody: a channel names this model, and no card describes it", ""),
+    source=NOBODY,
 )
 
 
@@ -485,12 +475,7 @@ async def _send(method: str, path: str, via: Channel, body: Payload | None = Non
 
 
 def _fields(ask: Ask) -> dict[str, object]:
-    options = {
-        _NAMES.get(name, name): value
-        for name, value in ask.params.items()
-        if name in ask.card.params and not neutral(value)
-    }
-    fields = {**_size(ask.size), **_inputs(ask), **options}
+    fields = {**_size(ask.size), **_inputs(ask), **ask.options(_NAMES)}
     if ask.prompt:
         fields["prompt"] = ask.prompt
     if ask.card.max_n > 1:
@@ -510,17 +495,13 @@ def _size(size: Size) -> dict[str, object]:
 
 def _inputs(ask: Ask) -> dict[str, object]:
     """By convention one picture goes alone, and several in a list."""
-    urls = [_url(image) for image in ask.images]
-    mask: dict[str, object] = {"mask_url": _url(ask.mask)} if ask.mask else {}
+    urls = [image.data_url for image in ask.images]
+    mask: dict[str, object] = {"mask_url": ask.mask.data_url} if ask.mask else {}
     if not urls:
         return mask
     if len(urls) > 1 or ask.native in _EDITED_APART:
         return {"image_urls": urls, **mask}
     return {"image_url": urls[0], **mask}
-
-
-def _url(image: AskPicture) -> Inline:
-    return data_url(image.source, image.media_type)
 
 
 # -- what comes back --
@@ -534,15 +515,15 @@ def _pending(id: str, document: Mapping[str, object], native: str, via: Channel)
         upstream_id=id,
         poll_after_s=POLL_S,
         state={
-            "status": _kept(document.get("status_url"), via) or f"{request}/status",
-            "response": _kept(document.get("response_url"), via) or request,
-            "cancel": _kept(document.get("cancel_url"), via) or f"{request}/cancel",
+            "status": kept_url(document.get("status_url"), via, _is_of_fal) or f"{request}/status",
+            "response": kept_url(document.get("response_url"), via, _is_of_fal) or request,
+            "cancel": kept_url(document.get("cancel_url"), via, _is_of_fal) or f"{request}/cancel",
         },
     )
 
 
-def _kept(url: object, via: Channel) -> str:
-    return kept_url(url, via, _HOSTS.__contains__)
+def _is_of_fal(host: str) -> bool:
+    return host in _HOSTS
 
 
 def _pictures(document: Mapping[str, object], answer: Answer) -> tuple[list[Raw], bool]:
@@ -555,9 +536,8 @@ def _pictures(document: Mapping[str, object], answer: Answer) -> tuple[list[Raw]
     for entry, unsafe in zip_longest(entries, flags if isinstance(flags, list) else []):
         if unsafe is True:
             flagged = True
-        elif raw := picture([mapping(entry).get("url")], answer.pictures):
+        elif raw := picture([mapping(entry).get("url")], answer.pictures, seed=seed):
             pictures.append(raw)
-            raw.seed = whole(seed)
     return pictures, flagged
 
 

@@ -33,7 +33,6 @@ from urllib.parse import quote
 import msgspec
 from msgspec.structs import replace
 
-from pictura.core.capability import neutral
 from pictura.core.errors import BadRequest, Failed, Malformed, PicturaError, Refused, Rejected
 from pictura.core.model import Anything, Choice, Descriptor, Inputs, ModelCard, Source, Span
 from pictura.core.money import per_million, usd
@@ -43,8 +42,8 @@ from pictura.core.request import Turn
 from pictura.core.size import Shapes
 from pictura.infra.http import Answer
 from pictura.infra.payload import json_payload
-from pictura.providers.answers import close_unused, items, mapping, picture, said, word
-from pictura.providers.base import Ask, Channel, Done, Provider, Raw, error_from, retry_after, unreadable
+from pictura.providers.answers import close_unused, closed_on_error, document_of, items, mapping, picture, said, word
+from pictura.providers.base import NOBODY, Ask, Channel, Done, Provider, Raw, error_from, retry_after, unreadable
 
 _SDK = Source("google-genai 3.4.0; @ai-sdk/google 3.0.141; litellm 1.109.1", "2026-11-20", "official SDK")
 _VERTEX = Source("google-genai 3.4.0; Vertex model page", "2026-11-20", "official SDK and page")
@@ -230,13 +229,10 @@ class Gemini(Provider):
             body=json_payload(fields),
             picture_keys=_PICTURE_KEYS,
         )
-        try:
+        with closed_on_error(answer):
             if not 200 <= answer.status < 300:
                 raise _error(answer, via)
             done = read(mapping(answer.json()), ask, answer, via)
-        except BaseException:
-            answer.close()
-            raise
         close_unused(answer.pictures, done.pictures)
         return done
 
@@ -286,7 +282,7 @@ _GENERIC = ModelCard(
     sizes=Shapes(aspects=_ALL_ASPECTS, tiers=("512", "1K", "2K", "4K"), default_tier="1K"),
     inputs=Inputs(count=14, formats=_FORMATS, max_bytes=7_000_000),
     params={**_OPTIONS, **_SEARCH, **_THINKING},
-    source=Source("nobody: a channel names this model, and no card describes it", ""),
+    source=NOBODY,
 )
 
 
@@ -294,7 +290,7 @@ _GENERIC = ModelCard(
 
 
 def _generation(ask: Ask) -> dict[str, object]:
-    options = _options(ask)
+    options = ask.options()
     shape = _shape(ask, "imageSize")
     config = {
         "responseModalities": _modalities(options.get("response_modalities")),
@@ -314,16 +310,12 @@ def _prediction(ask: Ask) -> dict[str, object]:
     parameters = {
         "sampleCount": ask.n,
         **_shape(ask, "sampleImageSize"),
-        **_options(ask),
+        **ask.options(),
         # Without it, what was refused is passed over in silence.
         "includeRaiReason": True,
         **({"outputOptions": output} if output else {}),
     }
     return {"instances": [{"prompt": ask.prompt}], "parameters": parameters}
-
-
-def _options(ask: Ask) -> dict[str, object]:
-    return {name: value for name, value in ask.params.items() if name in ask.card.params and not neutral(value)}
 
 
 def _shape(ask: Ask, tier_field: str) -> dict[str, object]:
@@ -404,7 +396,7 @@ def _no_picture(
 
 def _predicted(document: Mapping[str, object], ask: Ask, answer: Answer, via: Channel) -> Done:
     predictions = items(document.get("predictions"))
-    pictures = tuple(raw for prediction in predictions if (raw := _imagined(prediction, answer)))
+    pictures = tuple(raw for prediction in predictions if (raw := _predicted_picture(prediction, answer)))
     if not pictures:
         reasons = [reason for prediction in predictions if (reason := prediction.get("raiFilteredReason"))]
         if reasons:
@@ -413,11 +405,8 @@ def _predicted(document: Mapping[str, object], ask: Ask, answer: Answer, via: Ch
     return Done(pictures=pictures)
 
 
-def _imagined(prediction: Mapping[str, object], answer: Answer) -> Raw | None:
-    raw = picture([prediction.get("bytesBase64Encoded")], answer.pictures)
-    if raw is not None and isinstance(prompt := prediction.get("prompt"), str):
-        raw.revised_prompt = prompt
-    return raw
+def _predicted_picture(prediction: Mapping[str, object], answer: Answer) -> Raw | None:
+    return picture([prediction.get("bytesBase64Encoded")], answer.pictures, revised_prompt=prediction.get("prompt"))
 
 
 _MOST_TOKENS = 1_000_000_000
@@ -473,10 +462,7 @@ def _of_pictures(details: Iterable[_Kind]) -> int:
 
 
 def _error(answer: Answer, via: Channel) -> PicturaError:
-    try:
-        error = mapping(mapping(answer.json()).get("error"))
-    except Malformed:
-        return unreadable(answer)
+    error = mapping(document_of(answer).get("error"))
     if not error:
         return unreadable(answer)
     message, status = said(error.get("message"), via), word(error.get("status"))

@@ -50,7 +50,7 @@ from pictura.core.price import PerPicture, PriceList, Row
 from pictura.core.size import Shapes
 from pictura.infra.http import Answer
 from pictura.infra.payload import Payload, json_payload
-from pictura.providers.answers import items, mapping, picture, said, task_id
+from pictura.providers.answers import document_of, items, mapping, picture, said, task_id
 from pictura.providers.base import Ask, Channel, Done, Pending, TaskProvider, error_from, retry_after, unreadable
 
 _PAGE = Source("Kling's pages on image generation, omni images and the capability map", "2026-10-04", "official page")
@@ -221,12 +221,8 @@ class Kling(TaskProvider):
     async def _call(self, via: Channel, method: str, path: str, body: Payload | None = None) -> Mapping[str, object]:
         """`data` of an answer of code 0. Raises what another code says."""
         answer = await via.send(method, path, headers={"Authorization": f"Bearer {_token(via)}"}, body=body)
-        try:
-            document = mapping(answer.json()) if answer.body else {}
-        except Malformed:
-            document = {}
-        finally:
-            answer.close()
+        answer.close()  # results are URLs: there is no picture in it
+        document = document_of(answer)
         code = document.get("code")
         if code == 0 and answer.status < 300:
             return mapping(document.get("data"))
@@ -337,7 +333,7 @@ def _pictures(ask: Ask, path: str) -> Mapping[str, object]:
 def _done(data: Mapping[str, object], field: str) -> Done:
     result = mapping(data.get("task_result"))
     entries = [*items(result.get("images")), *items(result.get("series_images"))]
-    pictures = [raw for entry in entries if (raw := picture((entry.get(field), entry.get("url")), ()))]
+    pictures = [raw for entry in entries if (raw := picture((entry.get(field), entry.get("url"))))]
     if not pictures:
         raise Malformed("the provider's task succeeded without a picture")
     return Done(pictures=tuple(pictures), cost=_cost(data.get("final_unit_deduction")))

@@ -7,31 +7,25 @@ wants a key unless somebody put one before it: `secrets` of the channel may hold
 
 from __future__ import annotations
 
-import asyncio
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Literal
 
-import msgspec
 from msgspec.structs import replace
-from pybase64 import b64decode, b64encode
+from pybase64 import b64encode
 
-from pictura.core.capability import neutral
-from pictura.core.errors import BadRequest, Failed, Lost, Malformed, PicturaError, Rejected, Unsupported
+from pictura.core.errors import Failed, Lost, Malformed, PicturaError, Rejected, Unsupported
 from pictura.core.model import Descriptor, Inputs, Mask, ModelCard, Prompt, Source, Span, Words
 from pictura.core.price import Free
 from pictura.core.size import FreePixels, Size
 from pictura.infra.http import Answer, Request
-from pictura.infra.payload import Part, Payload, json_payload, multipart_payload
-from pictura.infra.spool import CHUNK_BYTES, Spool
-from pictura.infra.vips import vips
-from pictura.providers.answers import close_unused, items, mapping, picture, said
-from pictura.providers.base import Ask, AskPicture, Channel, Done, Provider, Raw, error_from, retry_after
+from pictura.infra.payload import Payload, field, json_payload, multipart_payload
+from pictura.providers.answers import close_unused, closed_on_error, document_of, items, mapping, picture, said
+from pictura.providers.base import Ask, Channel, Done, Provider, error_from, retry_after
+from pictura.providers.masks import white_where_edited
 
 #: An edit whose size nobody chose is no larger than this: what checkpoints are trained for, and most cards can hold.
 EDIT_PIXELS = 1024**2
-
-_PNG = "image/png"
 
 
 def card(
@@ -83,10 +77,9 @@ def chosen(ask: Ask, words: Mapping[str, str]) -> dict[str, object]:
 
     Raises Unsupported for one that would be passed over without a word.
     """
-    options = {name: value for name, value in ask.params.items() if name in ask.card.params and not neutral(value)}
-    if "strength" in options and not ask.images:
+    if "strength" in ask.options() and not ask.images:
         raise Unsupported("strength is for edits; send a picture, or leave it out", param="strength")
-    return {words.get(name, name): value for name, value in options.items()}
+    return ask.options(words)
 
 
 def edit_size(ask: Ask, step: int) -> Size:
@@ -99,66 +92,6 @@ def edit_size(ask: Ask, step: int) -> Size:
     return Size(width=width, height=height)
 
 
-# -- masks --
-
-
-class Held:
-    """Bytes in memory, as `core.picture.Bytes`."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-
-    @property
-    def size(self) -> int:
-        return len(self._data)
-
-    def read(self, offset: int = 0, size: int = -1) -> bytes:
-        data = self._data[offset:]
-        return data if size < 0 else data[:size]
-
-    def chunks(self, size: int = CHUNK_BYTES) -> Iterator[bytes]:
-        for offset in range(0, len(self._data), size):
-            yield self._data[offset : offset + size]
-
-
-async def white_mask(mask: AskPicture) -> AskPicture:
-    """Our mask as these engines want it: no alpha, white where the picture is repainted.
-
-    Raises BadRequest where it turns out to be no picture.
-    """
-    data = await asyncio.to_thread(_whitened, mask.source.read())
-    return AskPicture(Held(data), _PNG, mask.width, mask.height)
-
-
-def _whitened(data: bytes) -> bytes:
-    """A mask without alpha is white there already."""
-    try:
-        found = vips().Image.pngload_buffer(data, fail_on="error").colourspace("srgb").cast("uchar")
-        white = found[found.bands - 1].invert() if found.hasalpha() else found.colourspace("b-w")
-        whitened: bytes = white.copy(interpretation="b-w").pngsave_buffer(keep="none")
-    except vips().Error as error:
-        raise BadRequest("the mask is damaged; send a PNG that is whole", param="mask") from error
-    return whitened
-
-
-# -- pictures that did not come through the client's hands --
-
-
-def open_spool(via: Channel) -> Spool:
-    """A spool on the disk where pictures are kept."""
-    return via.http._open_spool()
-
-
-def decoded(text: str, via: Channel) -> Raw:
-    """A picture that came as base64 in a list: the client cuts out those under keys only."""
-    spool = open_spool(via)
-    try:
-        spool.write(b64decode(text, validate=True))
-    except ValueError:  # characters of other scripts among them
-        return Raw(spool=spool, flaw="it is not base64")
-    return Raw(spool=spool)
-
-
 # -- calls --
 
 
@@ -167,8 +100,7 @@ def authorization(via: Channel) -> dict[str, str]:
     if user := via.secrets.get("username"):
         pair = f"{user}:{via.secrets.get('password', '')}"
         return {"Authorization": f"Basic {b64encode(pair.encode()).decode()}"}
-    key = via.secrets.get("api_key")
-    return {"Authorization": f"Bearer {key}"} if key else {}
+    return via.bearer
 
 
 async def send(request: Request, via: Channel) -> Answer:
@@ -192,14 +124,12 @@ def error_of(answer: Answer, via: Channel) -> PicturaError:
 
 def _words(answer: Answer) -> str:
     """The reason in FastAPI's words (`detail`, a text or a list of what is wrong), in OpenAI's, or in none of them."""
-    try:
-        document = mapping(answer.json())
-    except Malformed:
-        return f"the server answered {answer.status}"
+    document = document_of(answer)
     error = mapping(document.get("error"))
     wrong = [f"{_place(entry.get('loc'))}: {entry.get('msg')}" for entry in items(document.get("detail"))]
     told = (error.get("message"), document.get("detail"), document.get("errors"), document.get("error"))
-    return "; ".join(wrong) or next((text for text in told if isinstance(text, str) and text), "")
+    words = "; ".join(wrong) or next((text for text in told if isinstance(text, str) and text), "")
+    return words or f"the server answered {answer.status}"
 
 
 def _place(loc: object) -> str:
@@ -219,11 +149,8 @@ class ImagesServer(Engine):
         keys = frozenset({"b64_json"})
         request = via.request("POST", path, headers=authorization(via), body=body, picture_keys=keys)
         answer = await send(request, via)
-        try:
+        with closed_on_error(answer):
             return _done(answer, via)
-        except BaseException:
-            answer.close()
-            raise
 
     def _fields(self, ask: Ask) -> dict[str, object]:
         fields = {"prompt": ask.prompt, "n": ask.n, "response_format": "b64_json"}
@@ -243,20 +170,11 @@ class ImagesServer(Engine):
             raise Unsupported("flow_shift is not for edits; leave it out", param="flow_shift")
         # The brackets mean a list, as OpenAI's SDK has it.
         name = "image" if len(ask.images) == 1 else "image[]"
-        parts = [Part(field, _text(value)) for field, value in self._fields(ask).items()]
-        parts += [file(name, image) for image in ask.images]
+        parts = [field(option, value) for option, value in self._fields(ask).items()]
+        parts += [image.part(name) for image in ask.images]
         if ask.mask:
-            parts.append(file("mask_image", await white_mask(ask.mask)))
+            parts.append((await white_where_edited(ask.mask)).part("mask_image"))
         return multipart_payload(parts)
-
-
-def file(name: str, image: AskPicture, filename: str = "") -> Part:
-    """A picture as a field of a form."""
-    return Part(name, image.source, filename=filename or image.filename, content_type=image.media_type)
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
 def _done(answer: Answer, via: Channel) -> Done:

@@ -9,12 +9,13 @@ POST {base_url}/v1/draw    Authorization: Bearer <test key>
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from pictura.core.errors import Malformed, PicturaError, Refused
-from pictura.core.picture import Inline, data_url
 from pictura.infra.http import Answer
 from pictura.infra.payload import json_payload
-from pictura.providers.answers import close_unused, items, mapping, picture, said, whole
-from pictura.providers.base import Ask, AskPicture, Channel, Done, Provider, Raw, error_from, retry_after, unreadable
+from pictura.providers.answers import close_unused, closed_on_error, document_of, items, mapping, picture, said
+from pictura.providers.base import Ask, Channel, Done, Provider, Raw, error_from, retry_after, unreadable
 
 REFUSED = "content_refused"
 #: Where the plain simulator lives, below the sandbox's own address.
@@ -32,11 +33,8 @@ class PlainProvider(Provider):
             body=json_payload(_fields(ask)),
             picture_keys=frozenset({"b64_json"}),
         )
-        try:
+        with closed_on_error(answer):
             return self._done(answer, via)
-        except BaseException:
-            answer.close()
-            raise
 
     def _key(self, via: Channel) -> str:
         """Any of them: a sandbox channel has the test key wherever its vendor wants a secret."""
@@ -52,10 +50,7 @@ class PlainProvider(Provider):
         return Done(pictures=tuple(pictures))
 
     def _error(self, answer: Answer, via: Channel) -> PicturaError:
-        try:
-            error = mapping(mapping(answer.json()).get("error"))
-        except Malformed:
-            error = {}
+        error = mapping(document_of(answer).get("error"))
         if not error:
             return unreadable(answer)
         code, message = str(error.get("code", "")), said(error.get("message"), via)
@@ -78,19 +73,11 @@ def _fields(ask: Ask) -> dict[str, object]:
         "background": ask.params.get("background", ""),
         "output_format": ask.output_format,
         "output_compression": ask.output_compression,
-        "images": [_inline(image) for image in ask.images],
-        "mask": ask.mask and _inline(ask.mask),
+        "images": [image.data_url for image in ask.images],
+        "mask": ask.mask and ask.mask.data_url,
         "client_id": ask.client_id,
     }
 
 
-def _inline(image: AskPicture) -> Inline:
-    return data_url(image.source, image.media_type)
-
-
-def _raw(entry: object, answer: Answer) -> Raw | None:
-    facts = mapping(entry)
-    raw = picture([facts.get("b64_json")], answer.pictures)
-    if raw is not None:
-        raw.seed = whole(facts.get("seed"))
-    return raw
+def _raw(entry: Mapping[str, object], answer: Answer) -> Raw | None:
+    return picture([entry.get("b64_json")], answer.pictures, seed=entry.get("seed"))

@@ -21,7 +21,6 @@ as sensitive" (third party, 2026). Models that refuse in free words (`NSFW conte
 
 from __future__ import annotations
 
-import asyncio
 import math
 import re
 from collections.abc import Mapping
@@ -30,22 +29,31 @@ from typing import ClassVar, Literal
 from urllib.parse import quote
 
 import msgspec
-import pybase64
 from msgspec.structs import replace
 
-from pictura.core.capability import neutral
 from pictura.core.errors import BadRequest, Failed, Lost, Malformed, PicturaError, Refused, Rejected, Unsupported
 from pictura.core.media import MAX_PIXELS
 from pictura.core.model import Anything, Choice, Descriptor, Flag, Inputs, Mask, ModelCard, Prompt, Source, Span
 from pictura.core.money import usd
-from pictura.core.picture import data_url
 from pictura.core.price import PerMegapixel, PerPicture, PriceList, Row
 from pictura.core.size import FreePixels, OwnSize, Shapes, nearest
 from pictura.infra.http import Answer
-from pictura.infra.payload import Part, Payload, json_payload, multipart_payload
-from pictura.infra.vips import vips
-from pictura.providers.answers import close_unused, items, mapping, picture, question, said, task_id, whole, word
+from pictura.infra.payload import Payload, json_payload, multipart_payload
+from pictura.providers.answers import (
+    close_unused,
+    closed_on_error,
+    document_of,
+    items,
+    mapping,
+    picture,
+    question,
+    said,
+    task_id,
+    whole,
+    word,
+)
 from pictura.providers.base import (
+    NOBODY,
     Ask,
     AskPicture,
     CancellingProvider,
@@ -57,6 +65,7 @@ from pictura.providers.base import (
     retry_after,
     unreadable,
 )
+from pictura.providers.masks import white_where_edited
 
 _PAGES = Source("replicate.com's page of the model", "2026-11-20", "documented")
 _REMEMBERED = Source("replicate.com's page of the model as remembered", "2025", "memory")
@@ -289,16 +298,16 @@ class Replicate(CancellingProvider):
         if references:
             fields |= {wire.pictures: references} if wire.pictures else {wire.picture: references[0]}
         if ask.mask:
-            fields["mask"] = await asyncio.to_thread(white_where_painted, ask.mask)
+            fields["mask"] = (await white_where_edited(ask.mask)).data_url
         return fields
 
     async def _reference(self, image: AskPicture, via: Channel) -> object:
         """The picture as a data URL, or the URL under which Replicate keeps it for us."""
         if image.source.size <= INLINE_BYTES:
-            return data_url(image.source, image.media_type)
-        part = Part("content", image.source, filename=image.filename, content_type=image.media_type)
+            return image.data_url
+        form = multipart_payload([image.part("content")])
         try:
-            return self._kept(await _send(via, "POST", "/files", multipart_payload([part])), via)
+            return self._kept(await _send(via, "POST", "/files", form), via)
         except (Lost, Failed, Malformed) as error:  # nothing is drawn yet, and a file costs nothing
             raise Rejected(error.message, upstream_status=error.upstream_status) from error
 
@@ -315,13 +324,10 @@ class Replicate(CancellingProvider):
         return url
 
     def _outcome(self, answer: Answer, via: Channel, *, polled: bool = False) -> Done | Pending:
-        try:
+        with closed_on_error(answer):
             with question(answer) if polled else nullcontext():
                 prediction = self._told(answer, via)
             outcome = self._read(prediction, answer, via)
-        except BaseException:
-            answer.close()
-            raise
         # The input is repeated in every answer, pictures and all.
         close_unused(answer.pictures, outcome.pictures if isinstance(outcome, Done) else ())
         return outcome
@@ -356,10 +362,7 @@ class Replicate(CancellingProvider):
         return Failed(message, upstream_code=code or status, unbilled=status == "aborted")
 
     def _error(self, answer: Answer, via: Channel) -> PicturaError:
-        try:
-            problem = mapping(answer.json())
-        except Malformed:
-            return unreadable(answer)
+        problem = document_of(answer)
         words = problem.get("detail") or problem.get("title")
         if not words:
             return unreadable(answer)
@@ -441,7 +444,7 @@ _GENERIC = ModelCard(
         ),
         Anything(),
     ),
-    source=Source("nobody: a channel names this model, and no card describes it", ""),
+    source=NOBODY,
 )
 
 #: A data URL may have a megabyte (memory), and base64 takes a third more than the bytes.
@@ -455,8 +458,7 @@ _FORMATS = {"jpeg": "jpg"}
 
 
 async def _send(via: Channel, method: str, path: str, body: Payload | None = None) -> Answer:
-    headers = {"Authorization": f"Bearer {via.secrets.get('api_key', '')}"}
-    request = via.request(method, path, headers=headers, body=body)
+    request = via.request(method, path, headers=via.bearer, body=body)
     # Small outputs, and all inputs, come as data URLs.
     return await via.http.send(replace(request, data_urls=True))
 
@@ -484,8 +486,7 @@ def _fields(ask: Ask, wire: Wire) -> dict[str, object]:
         fields["output_format"] = _FORMATS.get(ask.output_format, ask.output_format)
         if ask.output_compression is not None and ask.output_format != "png":
             fields["output_quality"] = ask.output_compression
-    options = {name: value for name, value in ask.params.items() if name in ask.card.params and not neutral(value)}
-    return fields | {wire.options.get(name, name): value for name, value in options.items()}
+    return fields | ask.options(wire.options)
 
 
 def _size(ask: Ask, wire: Wire) -> Mapping[str, object]:
@@ -514,21 +515,6 @@ def check_enlarged(ask: Ask) -> None:
             param="upscale_factor",
             allowed=(f"at most {largest:g}",),
         )
-
-
-def white_where_painted(mask: AskPicture) -> msgspec.Raw:
-    """Our mask as a data URL in JSON, in most vendors' way: white is painted, black is kept.
-
-    One without transparency is in that way already. Blocks: for a thread. Raises BadRequest for one that is no PNG.
-    """
-    painted = mask.source.read()
-    try:
-        opened = vips().Image.pngload_buffer(painted).colourspace("srgb")
-        if opened.hasalpha():
-            painted = opened[opened.bands - 1].cast("uchar").invert().write_to_buffer(".png", keep="none")
-    except vips().Error as error:
-        raise BadRequest("the mask is not a PNG that can be read; send it whole", param="mask") from error
-    return msgspec.Raw(b'"data:image/png;base64,%b"' % pybase64.b64encode(painted))
 
 
 def _values(output: object) -> list[object]:

@@ -29,27 +29,25 @@ There is no cancel.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from typing import ClassVar
 
-import msgspec
 from msgspec.structs import replace
 
-from pictura.core.capability import neutral
 from pictura.core.errors import BadRequest, Failed, Malformed, PicturaError, Refused, Rejected
 from pictura.core.model import Anything, Descriptor, Flag, Inputs, Mask, ModelCard, Prompt, Source, Span, Words
 from pictura.core.money import usd
-from pictura.core.picture import data_url
+from pictura.core.picture import Inline
 from pictura.core.price import PerMegapixel, PerPicture
 from pictura.core.size import FreePixels, ListedPixels, OwnSize
 from pictura.infra.http import Answer
 from pictura.infra.payload import json_payload
-from pictura.providers.answers import items, mapping, picture, question, said, whole, word
+from pictura.providers.answers import items, mapping, picture, question, said, word
 from pictura.providers.base import (
+    NOBODY,
     Ask,
     Channel,
     Done,
@@ -60,7 +58,7 @@ from pictura.providers.base import (
     retry_after,
     unreadable,
 )
-from pictura.providers.replicate import white_where_painted
+from pictura.providers.masks import white_where_edited
 
 _DOCS = Source("runware 0.5.24; runware.ai/docs", "2026-11-20", "official SDK; ranges of numbers are memory")
 _ROUTER = Source(
@@ -259,7 +257,7 @@ class Runware(TaskProvider):
 
     async def start(self, ask: Ask, via: Channel) -> Done | Pending:
         task = Pending(upstream_id=task_uuid(ask.client_id), poll_after_s=1.0)
-        mask = await asyncio.to_thread(white_where_painted, ask.mask) if ask.mask else None
+        mask = (await white_where_edited(ask.mask)).data_url if ask.mask else None
         kind = _TOOLS.get(ask.native, "imageInference")
         answer = await _send(via, {"taskType": kind, "taskUUID": task.upstream_id, **_fields(ask, mask)})
         return self._outcome(answer, task, via, began=False)
@@ -424,7 +422,7 @@ _GENERIC = replace(
         ),
         Anything(),
     ),
-    source=Source("nobody: a channel names this model, and no card describes it", ""),
+    source=NOBODY,
     notes="",
 )
 
@@ -437,11 +435,10 @@ def task_uuid(client_id: str) -> str:
 
 
 async def _send(via: Channel, task: Mapping[str, object]) -> Answer:
-    headers = {"Authorization": f"Bearer {via.secrets.get('api_key', '')}"}
-    return await via.send("POST", "", headers=headers, body=json_payload([task]))
+    return await via.send("POST", "", headers=via.bearer, body=json_payload([task]))
 
 
-def _fields(ask: Ask, mask: msgspec.Raw | None) -> dict[str, object]:
+def _fields(ask: Ask, mask: Inline | None) -> dict[str, object]:
     fields: dict[str, object] = {
         "model": ask.native,
         "outputType": "URL",
@@ -462,18 +459,18 @@ def _fields(ask: Ask, mask: msgspec.Raw | None) -> dict[str, object]:
 
 
 def _options(ask: Ask) -> dict[str, object]:
-    options = {name: value for name, value in ask.params.items() if name in ask.card.params and not neutral(value)}
+    options = ask.options(_NAMES)
     if isinstance(factor := ask.card.params.get("upscale_factor"), Span):  # it cannot be left to the vendor
-        options.setdefault("upscale_factor", factor.default)
+        options.setdefault(_NAMES["upscale_factor"], factor.default)
     bfl = {theirs: options.pop(ours) for ours, theirs in _BFL_NAMES.items() if ours in options}
     more: dict[str, object] = {"providerSettings": {"bfl": bfl}} if bfl else {}
     if options.pop("checkContent", None) is True:
         more["safety"] = {"checkContent": True}
-    return {_NAMES.get(name, name): value for name, value in options.items()} | more
+    return options | more
 
 
-def _pictures(ask: Ask, mask: msgspec.Raw | None) -> dict[str, object]:
-    pictures = [data_url(image.source, image.media_type) for image in ask.images]
+def _pictures(ask: Ask, mask: Inline | None) -> dict[str, object]:
+    pictures = [image.data_url for image in ask.images]
     if not pictures:
         return {}
     if mask is not None:
@@ -500,10 +497,7 @@ def _of(task: Pending, entries: object) -> list[Mapping[str, object]]:
 
 
 def _raw(entry: Mapping[str, object]) -> Raw | None:
-    raw = picture((entry.get("imageURL"),), ())
-    if raw is not None:
-        raw.seed = whole(entry.get("seed"))
-    return raw
+    return picture([entry.get("imageURL")], seed=entry.get("seed"))
 
 
 def _cost(results: Sequence[Mapping[str, object]]) -> int | None:

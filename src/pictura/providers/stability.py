@@ -16,29 +16,24 @@ key. A success costs a flat number of credits, of a cent each; what fails costs 
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from typing import ClassVar
 from urllib.parse import quote
 
-import msgspec
 from msgspec.structs import replace
 
-from pictura.core.capability import neutral
 from pictura.core.errors import BadRequest, Failed, Malformed, PicturaError, Refused, Unsupported
 from pictura.core.model import Anything, Choice, Descriptor, Inputs, Mask, ModelCard, Prompt, Source, Span, Words
 from pictura.core.money import usd
-from pictura.core.picture import Bytes
 from pictura.core.price import PerPicture
 from pictura.core.size import OwnSize, Shapes
 from pictura.infra.http import Answer
-from pictura.infra.payload import Part, Payload, multipart_payload
-from pictura.infra.vips import vips
-from pictura.providers.answers import mapping, question, said, task_id, word
+from pictura.infra.payload import Payload, field, multipart_payload
+from pictura.providers.answers import closed_on_error, document_of, question, said, task_id, word
 from pictura.providers.base import (
+    NOBODY,
     Ask,
-    AskPicture,
     Channel,
     Done,
     Pending,
@@ -48,6 +43,7 @@ from pictura.providers.base import (
     retry_after,
     unreadable,
 )
+from pictura.providers.masks import white_where_edited
 
 _SPEC = Source("Stability AI's OpenAPI document, in tryAGI/StabilityAI", "2026-11-20", "official, at second hand")
 _CREDITS = Source("the same, at a cent a credit", "2026-11-20", "official, at second hand")
@@ -327,15 +323,12 @@ class Stability(TaskProvider):
             return self._outcome(answer, via, polled=True)
 
     def _outcome(self, answer: Answer, via: Channel, *, polled: bool = False) -> Done | Pending:
-        try:
+        with closed_on_error(answer):
             if answer.status not in (200, 202):
                 raise self._error(answer, via, polled=polled)
             if answer.spool is None:
                 return _task(answer)
             return Done(pictures=(self._picture(answer, answer.spool.size),))
-        except BaseException:
-            answer.close()
-            raise
 
     def _picture(self, answer: Answer, size: int) -> Raw:
         if answer.headers.get("finish-reason") == "CONTENT_FILTERED":
@@ -348,10 +341,7 @@ class Stability(TaskProvider):
         return Raw(spool=answer.spool, seed=int(seed) if seed.isdecimal() and len(seed) < 20 else None)
 
     def _error(self, answer: Answer, via: Channel, *, polled: bool) -> PicturaError:
-        try:
-            document = mapping(answer.json())
-        except Malformed:
-            return unreadable(answer)
+        document = document_of(answer)
         name, errors = document.get("name"), document.get("errors")
         if not isinstance(name, str):
             return unreadable(answer)
@@ -389,16 +379,16 @@ _GENERIC = replace(
     ),
     price=None,
     price_source=None,
-    source=Source("nobody: a channel names this model, and no card describes it", ""),
+    source=NOBODY,
 )
 
 
 def _headers(via: Channel) -> Mapping[str, str]:
-    return {"Authorization": f"Bearer {via.secrets.get('api_key', '')}", "Accept": "image/*"}
+    return {**via.bearer, "Accept": "image/*"}
 
 
 def _task(answer: Answer) -> Pending:
-    id = task_id(mapping(answer.json()).get("id"))
+    id = task_id(document_of(answer).get("id"))
     if not id:
         raise Malformed("the provider answered with neither a picture nor a task", upstream_status=answer.status)
     return Pending(upstream_id=id, poll_after_s=POLL_S)
@@ -415,12 +405,11 @@ def _param(errors: list[str]) -> str | None:
 
 
 async def _form(ask: Ask, service: str) -> Payload:
-    texts = [Part(name, value if isinstance(value, str) else _json(value)) for name, value in _fields(ask, service)]
+    texts = [field(name, value) for name, value in _fields(ask, service)]
     names = _PICTURES.get(service, ("image",))
-    files = [_file(name, image) for name, image in zip(names, ask.images, strict=False)]
-    if ask.mask is not None:
-        white = await asyncio.to_thread(_white_where_clear, ask.mask.source)
-        files.append(Part("mask", white, filename="mask.png", content_type="image/png"))
+    files = [image.part(name) for name, image in zip(names, ask.images, strict=False)]
+    if ask.mask:
+        files.append((await white_where_edited(ask.mask)).part("mask"))
     return multipart_payload([*texts, *files])
 
 
@@ -437,48 +426,6 @@ def _fields(ask: Ask, service: str) -> Iterator[tuple[str, object]]:
         yield "aspect_ratio", ask.size.aspect
     if ask.images and service.startswith("generate/") and "strength" not in ask.params:
         yield "strength", STRENGTH
-    for name, value in ask.params.items():
-        if name in ask.card.params and not neutral(value):
-            yield _NAMES.get(name, name), value
+    yield from ask.options(_NAMES).items()
     if ask.output_format:
         yield "output_format", ask.output_format
-
-
-def _json(value: object) -> str:
-    """A number or a flag as a form's text."""
-    return msgspec.json.encode(value).decode()
-
-
-def _file(name: str, image: AskPicture) -> Part:
-    return Part(name, image.source, filename=image.filename, content_type=image.media_type)
-
-
-class _Held:
-    """Bytes in memory, as a body wants them; a mask of two colours is small, whatever its size in pixels."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-
-    @property
-    def size(self) -> int:
-        return len(self._data)
-
-    def read(self, offset: int = 0, size: int = -1) -> bytes:
-        return self._data[offset:] if size < 0 else self._data[offset:][:size]
-
-    def chunks(self, size: int = 0) -> Iterator[bytes]:
-        yield self._data
-
-
-def _white_where_clear(mask: Bytes) -> _Held:
-    """Our mask, transparent where it is edited, as the vendor's: white there and black elsewhere, grey in between.
-
-    Raises BadRequest for a mask without transparency. Takes a while: for a thread.
-    """
-    try:
-        picture = vips().Image.pngload_buffer(mask.read()).colourspace("srgb")
-        if not picture.hasalpha():
-            raise BadRequest("the mask has no transparent part; make transparent what is to be painted", param="mask")
-        return _Held(picture[picture.bands - 1].cast("uchar").invert().write_to_buffer(".png", keep="none"))
-    except vips().Error as error:
-        raise BadRequest("the mask is no PNG that can be read", param="mask") from error

@@ -36,7 +36,7 @@ from pictura.core.errors import (
 )
 from pictura.infra.http import Answer
 from pictura.infra.payload import Payload, json_payload
-from pictura.providers.answers import mapping, said
+from pictura.providers.answers import mapping, readable, said
 from pictura.providers.base import Channel, retry_after, unreadable
 
 ALGORITHM = "TC3-HMAC-SHA256"
@@ -128,12 +128,7 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def _response(self, answer: Answer, via: Channel) -> Mapping[str, object]:
-        try:
-            response = mapping(mapping(answer.json()).get("Response"))
-        except Malformed:
-            if answer.status == 200:
-                raise
-            raise unreadable(answer) from None
+        response = mapping(readable(answer).get("Response"))
         if error := mapping(response.get("Error")):
             code = str(error.get("Code", ""))
             raise self._error(code, said(error.get("Message"), via), answer)

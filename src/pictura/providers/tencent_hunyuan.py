@@ -204,11 +204,8 @@ def _texts(value: object) -> list[str]:
 
 def _pictures(urls: Sequence[object], revised: Sequence[str]) -> tuple[Raw, ...]:
     """Raises Malformed where there is none."""
-    found = []
-    for url, prompt in itertools.zip_longest(urls, revised[: len(urls)], fillvalue=""):
-        if raw := picture([url], []):
-            raw.revised_prompt = str(prompt)
-            found.append(raw)
+    told = itertools.zip_longest(urls, revised[: len(urls)])
+    found = tuple(raw for url, prompt in told if (raw := picture([url], revised_prompt=prompt)))
     if not found:
         raise Malformed("the provider finished without a picture")
-    return tuple(found)
+    return found

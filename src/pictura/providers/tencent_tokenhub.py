@@ -28,13 +28,12 @@ from pictura.core.capability import neutral
 from pictura.core.errors import Malformed, PicturaError, Refused, Rejected
 from pictura.core.model import Flag, Inputs, ModelCard, Prompt, Source, Span, Words
 from pictura.core.money import usd
-from pictura.core.picture import data_url
 from pictura.core.price import PriceList, Row, Usage
 from pictura.core.size import FreePixels, OwnSize
 from pictura.infra.http import Answer
 from pictura.infra.payload import json_payload
-from pictura.providers.answers import code_of, items, mapping, picture, said, word
-from pictura.providers.base import Ask, AskPicture, Channel, Done, Provider, Raw, error_from, retry_after, unreadable
+from pictura.providers.answers import code_of, items, mapping, picture, readable, said, word
+from pictura.providers.base import Ask, Channel, Done, Provider, Raw, error_from, retry_after, unreadable
 
 _PAGE = Source("Tencent Cloud documents 1823/135745 and 1823/136578", "2026-11-20", "official page")
 _RESELLERS = Source("GMI Cloud, and a caller of TokenHub abroad", "2026-09", "third party")
@@ -106,8 +105,7 @@ class TencentTokenHub(Provider):
         if wire is None:
             known = ", ".join(_WIRES)
             raise Rejected(f"no path for {ask.native!r} is known; a channel's models may name {known}", config=True)
-        headers = {"Authorization": f"Bearer {via.secrets.get('api_key', '')}"}
-        answer = await via.send("POST", wire.path, headers=headers, body=json_payload(_fields(ask, wire)))
+        answer = await via.send("POST", wire.path, headers=via.bearer, body=json_payload(_fields(ask, wire)))
         answer.close()  # results are URLs: there is no picture in it
         return self._done(answer, via)
 
@@ -119,12 +117,7 @@ class TencentTokenHub(Provider):
         return Done(pictures=pictures, usage=_usage(document))
 
     def _document(self, answer: Answer, via: Channel) -> Mapping[str, object]:
-        try:
-            document = mapping(answer.json())
-        except Malformed:
-            if answer.status == 200:
-                raise
-            raise unreadable(answer) from None
+        document = readable(answer)
         if error := mapping(document.get("error")):
             raise self._verdict(error, answer, via)
         if answer.status != 200:
@@ -163,19 +156,19 @@ class Wire(msgspec.Struct, frozen=True):
 
 
 def _image_3(ask: Ask) -> Mapping[str, object]:
-    images = {"images": [_inline(image) for image in ask.images]} if ask.images else {}
+    images = {"images": [image.data_url for image in ask.images]} if ask.images else {}
     extend = ask.params.get("prompt_extend")
     return {"prompt": ask.prompt, **images, **({"revise": extend} if isinstance(extend, bool) else {})}
 
 
 def _image_3_5(ask: Ask) -> Mapping[str, object]:
-    pictures = [{"type": "image_url", "image_url": {"url": _inline(image)}} for image in ask.images]
+    pictures = [{"type": "image_url", "image_url": {"url": image.data_url}} for image in ask.images]
     return {"messages": [{"role": "user", "content": [{"type": "text", "text": ask.prompt}, *pictures]}]}
 
 
 def _panorama(ask: Ask) -> Mapping[str, object]:
     # The page speaks of public URLs only; its neighbours take data URLs, so that is tried where there is no other.
-    shown = {"image_url": ask.images[0].url or _inline(ask.images[0])} if ask.images else {}
+    shown = {"image_url": ask.images[0].url or ask.images[0].data_url} if ask.images else {}
     return {**({"prompt": ask.prompt} if ask.prompt else {}), **shown}
 
 
@@ -197,10 +190,6 @@ def _fields(ask: Ask, wire: Wire) -> dict[str, object]:
     return {"model": ask.native, **wire.content(ask), **size, **options}
 
 
-def _inline(image: AskPicture) -> object:
-    return data_url(image.source, image.media_type)
-
-
 def _places(document: Mapping[str, object]) -> list[Mapping[str, object]]:
     """Where the two kinds of answer hold their pictures."""
     deltas = [mapping(choice.get("delta")) for choice in items(document.get("choices"))]
@@ -208,10 +197,7 @@ def _places(document: Mapping[str, object]) -> list[Mapping[str, object]]:
 
 
 def _raw(place: Mapping[str, object]) -> Raw | None:
-    raw, revised = picture([place.get("url")], []), place.get("revised_prompt")
-    if raw is not None and isinstance(revised, str):
-        raw.revised_prompt = revised
-    return raw
+    return picture([place.get("url")], revised_prompt=place.get("revised_prompt"))
 
 
 def _usage(document: Mapping[str, object]) -> Usage | None:

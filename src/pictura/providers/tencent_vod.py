@@ -33,7 +33,7 @@ from pictura.core.model import Anything, Choice, Descriptor, Flag, Inputs, Mask,
 from pictura.core.picture import Inline
 from pictura.core.size import FreePixels, OwnSize, Shapes, Size, fit
 from pictura.providers.answers import items, mapping, picture, task_id
-from pictura.providers.base import Ask, AskPicture, CancellingProvider, Channel, Done, Pending
+from pictura.providers.base import NOBODY, Ask, AskPicture, CancellingProvider, Channel, Done, Pending
 from pictura.providers.tc3 import ENV, Duplicate, Service
 
 _SDK = Source("tencentcloud-sdk-python-vod 3.1.194", "2026-11-20", "official SDK")
@@ -155,6 +155,7 @@ class TencentVod(CancellingProvider):
     env: ClassVar = ENV
     # The vendor's SDK reads no such variable; the application is a number.
     optional_env: ClassVar = {"sub_app_id": "TENCENTCLOUD_VOD_SUB_APP_ID"}
+    channel_options: ClassVar = {"sub_app_id": "the number of the application that draws; else the account's own"}
     sandbox_path = "/tencent-vod"
     dedupes = True
     SERVES: ClassVar = {
@@ -367,7 +368,7 @@ _GENERIC = replace(
         **_OPTIONS,
         **dict.fromkeys(("quality", "background", "scene_type", *_EXPANSION), Anything()),
     },
-    source=Source("nobody: a channel names this model, and no card describes it", ""),
+    source=NOBODY,
     notes="",
 )
 
@@ -381,7 +382,7 @@ _ADDITIONAL = ("background", *_EXPANSION)
 
 
 def _account(via: Channel) -> dict[str, int]:
-    number = via.secrets.get("sub_app_id", "")
+    number = str(via.options.get("sub_app_id", via.secrets.get("sub_app_id", "")))
     if not number:
         return {}
     if not number.isdecimal():
@@ -467,7 +468,7 @@ def _json(value: object) -> str:
 
 def _done(image: Mapping[str, object], task: Pending) -> Done:
     files = items(mapping(image.get("Output")).get("FileInfos"))
-    pictures = tuple(raw for file in files if (raw := picture([file.get("FileUrl")], [])))
+    pictures = tuple(raw for file in files if (raw := picture([file.get("FileUrl")])))
     if not pictures:
         raise Malformed("the task is finished, and holds no picture")
     return Done(pictures=pictures, echo=task.state)

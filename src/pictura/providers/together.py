@@ -21,17 +21,25 @@ from typing import ClassVar
 
 from msgspec.structs import replace
 
-from pictura.core.capability import neutral
 from pictura.core.errors import BadRequest, Malformed, PicturaError, Refused, Rejected, Throttled
 from pictura.core.model import Anything, Descriptor, Flag, Inputs, ModelCard, Prompt, Source, Span, Words
 from pictura.core.money import usd
-from pictura.core.picture import data_url
 from pictura.core.price import PerMegapixel, PerPicture
 from pictura.core.size import FreePixels
 from pictura.infra.http import Answer
 from pictura.infra.payload import json_payload
-from pictura.providers.answers import close_unused, code_of, items, mapping, picture, said, word
-from pictura.providers.base import Ask, Channel, Done, Provider, error_from, retry_after, unreadable
+from pictura.providers.answers import (
+    close_unused,
+    closed_on_error,
+    code_of,
+    document_of,
+    items,
+    mapping,
+    picture,
+    said,
+    word,
+)
+from pictura.providers.base import NOBODY, Ask, Channel, Done, Provider, error_from, retry_after, unreadable
 
 _DOCS = Source("together 2.36.0; docs.together.ai", "2026-11-20", "official SDK; ranges of FLUX.1 are memory")
 _PRICES = Source("together.ai/pricing as remembered; schnell's also at developer.puter.com", "2026", "memory")
@@ -123,15 +131,12 @@ class Together(Provider):
         answer = await via.send(
             "POST",
             "/images/generations",
-            headers={"Authorization": f"Bearer {via.secrets.get('api_key', '')}"},
+            headers=via.bearer,
             body=json_payload(_fields(ask)),
             picture_keys=frozenset({"b64_json"}),
         )
-        try:
+        with closed_on_error(answer):
             return self._done(answer, via)
-        except BaseException:
-            answer.close()
-            raise
 
     def _done(self, answer: Answer, via: Channel) -> Done:
         if answer.status >= 300:
@@ -147,10 +152,7 @@ class Together(Provider):
         return Done(pictures=pictures)
 
     def _error(self, answer: Answer, via: Channel) -> PicturaError:
-        try:
-            error = mapping(mapping(answer.json()).get("error"))
-        except Malformed:
-            error = {}
+        error = mapping(document_of(answer).get("error"))
         if not error:
             return unreadable(answer)
         message, status = said(error.get("message"), via), answer.status
@@ -193,19 +195,18 @@ _GENERIC = replace(
     ),
     price=None,
     price_source=None,
-    source=Source("nobody: a channel names this model, and no card describes it", ""),
+    source=NOBODY,
 )
 
 
 def _fields(ask: Ask) -> dict[str, object]:
-    options = {name: value for name, value in ask.params.items() if name in ask.card.params and not neutral(value)}
-    fields = {"model": ask.native, "prompt": ask.prompt, "n": ask.n, "response_format": "base64", **options}
+    fields = {"model": ask.native, "prompt": ask.prompt, "n": ask.n, "response_format": "base64", **ask.options()}
     if ask.size.width:
         fields |= {"width": ask.size.width, "height": ask.size.height}
     if ask.output_format:
         fields["output_format"] = ask.output_format
     # That data URLs are taken where the pages speak of URLs is memory.
-    references = [data_url(image.source, image.media_type) for image in ask.images]
+    references = [image.data_url for image in ask.images]
     if references:
         fields |= {"image_url": references[0]} if ask.native in _BY_IMAGE_URL else {"reference_images": references}
     return fields

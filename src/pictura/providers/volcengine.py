@@ -27,15 +27,24 @@ from pictura.core.capability import takes
 from pictura.core.errors import BadRequest, Failed, Malformed, PicturaError, Refused, Rejected
 from pictura.core.model import Anything, Choice, Descriptor, Flag, Inputs, ModelCard, Prompt, Source, Span
 from pictura.core.money import usd
-from pictura.core.picture import Inline, data_url
 from pictura.core.price import PerPicture, PriceList, Row, Usage
 from pictura.core.size import FreePixels, OwnSize
 from pictura.infra.http import Answer
 from pictura.infra.payload import json_payload
-from pictura.providers.answers import close_unused, code_of, items, mapping, picture, said, word
+from pictura.providers.answers import (
+    close_unused,
+    closed_on_error,
+    code_of,
+    document_of,
+    items,
+    mapping,
+    picture,
+    said,
+    word,
+)
 from pictura.providers.base import (
+    NOBODY,
     Ask,
-    AskPicture,
     Channel,
     Done,
     Provider,
@@ -304,15 +313,12 @@ class Volcengine(Provider):
         answer = await via.send(
             "POST",
             "/images/generations",
-            headers={"Authorization": f"Bearer {via.secrets.get('api_key', '')}"},
+            headers=via.bearer,
             body=json_payload(_fields(ask, via)),
             picture_keys=frozenset({"b64_json"}),
         )
-        try:
+        with closed_on_error(answer):
             return self._done(answer, via)
-        except BaseException:
-            answer.close()
-            raise
 
     def _done(self, answer: Answer, via: Channel) -> Done:
         if not 200 <= answer.status < 300:
@@ -334,10 +340,7 @@ class Volcengine(Provider):
         return Malformed("the provider answered without a picture", upstream_status=status)
 
     def _error(self, answer: Answer, via: Channel) -> PicturaError:
-        try:
-            document = mapping(answer.json())
-        except Malformed:
-            return unreadable(answer)
+        document = document_of(answer)
         error = mapping(document.get("error")) or document
         if not error.get("code"):
             return unreadable(answer)
@@ -395,7 +398,7 @@ _GENERIC = ModelCard(
     outputs=("jpeg", "png"),
     transparent=True,
     params=dict.fromkeys((*_OPTIONS, *_GROUPS, "guidance_scale", "tools", "background"), Anything()),
-    source=Source("nobody: a channel names this model, and no card describes it", ""),
+    source=NOBODY,
 )
 
 
@@ -413,7 +416,7 @@ def _fields(ask: Ask, via: Channel) -> dict[str, object]:
         **_format(ask, options),
     }
     if ask.images:
-        shown = [_shown(image) for image in ask.images]
+        shown = [image.data_url for image in ask.images]
         fields["image"] = shown if len(shown) > 1 else shown[0]
     return fields
 
@@ -440,10 +443,6 @@ def _format(ask: Ask, options: Mapping[str, object]) -> dict[str, object]:
     if ask.output_format and len(ask.card.outputs) > 1:
         return {"output_format": ask.output_format}
     return {"output_format": "png"} if options.get("background") == "transparent" else {}
-
-
-def _shown(image: AskPicture) -> Inline:
-    return data_url(image.source, image.media_type)
 
 
 def _raw(entry: Mapping[str, object], answer: Answer) -> Raw | None:

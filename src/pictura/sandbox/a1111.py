@@ -7,13 +7,11 @@ calls its own) is passed over without a word. With `save_images` a grid stands b
 
 from __future__ import annotations
 
-import binascii
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated
 
 import msgspec
 from aiohttp import web
-from pybase64 import b64decode
 
 from pictura.core.errors import BadRequest
 from pictura.core.picture import Inline
@@ -112,17 +110,17 @@ class A1111(FastApi):
         return await self._answer(visit, read(values, Asked), None, None)
 
     async def _img2img(self, visit: Visit) -> web.StreamResponse:
-        values, cuts = await visit.json(FILE_BYTES, MOST_INPUTS + 1)
+        values, cuts = await visit.json(FILE_BYTES, MOST_INPUTS + 1, frozenset({"init_images", "mask"}))
         asked = read(values, AskedEdit)
         if not asked.init_images:
             raise HttpError(404, "Init image not found")
-        images = [_decoded(visit, value, cuts) for value in asked.init_images]
+        images = [_decoded(value, cuts) for value in asked.init_images]
         if len(images) > asked.batch_size:
             text = f"bad number of images passed: {len(images)}; expecting {asked.batch_size} or less"
             return await visit.send(_error("RuntimeError", errors=text), 500)
         mask = None
         if asked.mask:
-            mask = _repainted(_decoded(visit, asked.mask, cuts).data, asked.inpainting_mask_invert)
+            mask = _repainted(_decoded(asked.mask, cuts).data, asked.inpainting_mask_invert)
         return await self._answer(visit, asked, images[0].data, mask)
 
     async def _answer(self, visit: Visit, asked: Asked, base: bytes | None, mask: bytes | None) -> web.StreamResponse:
@@ -145,15 +143,14 @@ def _error(kind: str, detail: str = "", errors: str = "") -> dict[str, object]:
     return {"error": kind, "detail": detail, "body": "", "errors": errors}
 
 
-def _decoded(visit: Visit, value: str, cuts: Sequence[Cut]) -> Input:
+def _decoded(value: str, cuts: Sequence[Cut]) -> Input:
     """A picture as a data URL, or as bare base64."""
     cut = find(value, cuts)
     try:
-        spool = cut.spool if cut else visit.spool()
-        if cut is None:
-            spool.write(b64decode(value, validate=True))
-        return look(spool, FORMATS, FILE_BYTES)
-    except (BadRequest, binascii.Error) as error:
+        if cut is None or cut.flaw:
+            raise BadRequest("not base64")
+        return look(cut.spool, FORMATS, FILE_BYTES)
+    except BadRequest as error:
         raise HttpError(500, "Invalid encoded image") from error
 
 

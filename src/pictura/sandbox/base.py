@@ -36,7 +36,7 @@ import socket
 import struct
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack, suppress
 from contextvars import ContextVar
@@ -47,6 +47,7 @@ from typing import ClassVar, Self
 import msgspec
 from aiohttp import BodyPartReader, web
 from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.typedefs import Handler
 
 from pictura.core.errors import BadRequest, TooLarge
 from pictura.infra.extract import Cut, Extractor
@@ -386,3 +387,54 @@ class Simulator(ABC):
         spool = visit.spool(scene.media_type)
         spool.write(data[: len(data) // 2] if "[fault:truncated]" in scene.prompt else data)
         return spool
+
+
+class VendorError(Exception):
+    """An error as a vendor writes it: its status, and the JSON that goes with it."""
+
+    def __init__(self, status: int, document: Mapping[str, object], message: str = "") -> None:
+        super().__init__(message)
+        self.status = status
+        self.document = document
+
+
+class Vendor(Simulator):
+    """Base of simulators whose handlers raise their errors; routes are `self.answering(handler)`."""
+
+    @abstractmethod
+    def own_error(self, status: int) -> VendorError:
+        """The vendor's own error of this status: 401, 402, 429 or 500."""
+
+    @abstractmethod
+    def translated(self, error: BadRequest) -> VendorError:
+        """What is wrong with a request, in the vendor's words."""
+
+    def begin(self, visit: Visit) -> None:
+        """What every visit has, such as headers that go with its answer."""
+
+    def check_key(self, visit: Visit) -> None:
+        """Raises the vendor's error for whoever holds no key; most vendors want it as a bearer token."""
+        if not self.studio.accepts(visit.bearer):
+            raise self.own_error(401)
+
+    async def tell(self, visit: Visit, error: VendorError) -> web.StreamResponse:
+        return await visit.send(error.document, error.status)
+
+    async def error(self, visit: Visit, status: int) -> web.StreamResponse:
+        return await self.tell(visit, self.own_error(status))
+
+    def answering(self, handler: Callable[[Visit], Awaitable[web.StreamResponse]]) -> Handler:
+        """What a route wants: whoever holds a key gets to the handler."""
+
+        async def answer(request: web.Request) -> web.StreamResponse:
+            with Visit(request, self.studio) as visit:
+                self.begin(visit)
+                try:
+                    self.check_key(visit)
+                    return await handler(visit)
+                except VendorError as error:
+                    return await self.tell(visit, error)
+                except BadRequest as error:
+                    return await self.tell(visit, self.translated(error))
+
+        return answer

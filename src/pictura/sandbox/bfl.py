@@ -4,14 +4,12 @@ The tables here are the vendor's side of the contract, and deliberately not our 
 refuses. Unless a line says otherwise they follow api.bfl.ai/openapi.json (2026-05 to 2026-10, read in copies;
 confidence: official specification); messages follow FastAPI's pattern, which that file shows.
 
-Not as at the vendor: nobody is called back; finetunes and tools are missing; accounts have no limits; the pictures that
-FLUX 3 is sent as base64 have 700 KB at most together. A size the schema
+Not as at the vendor: nobody is called back; finetunes and tools are missing; accounts have no limits. A size the schema
 does not bound is bounded by what BFL's pages say (four megapixels), and rounded down to 16 pixels, as users saw it.
 """
 
 from __future__ import annotations
 
-import binascii
 import math
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
@@ -19,17 +17,15 @@ from typing import Literal
 
 import msgspec
 from aiohttp import web
-from aiohttp.typedefs import Handler
-from pybase64 import b64decode
 
 from pictura.core.errors import BadRequest
 from pictura.core.media import Media
-from pictura.infra.extract import Cut, find
-from pictura.sandbox.base import Simulator, Visit, fails, refused, refused_late
+from pictura.infra.extract import Cut
+from pictura.sandbox.base import Vendor, VendorError, Visit, fails, refused, refused_late
 from pictura.sandbox.chance import seed_from
 from pictura.sandbox.draw import Scene
 from pictura.sandbox.fields import Fields, Why, Wrong
-from pictura.sandbox.inputs import Input, look, shown
+from pictura.sandbox.inputs import Input, shown
 from pictura.sandbox.tasks import Task
 
 # -- the vendor's tables --
@@ -113,6 +109,8 @@ FREE_LEAST, FREE_PIXELS, STEP = 64, 4 * MEGAPIXEL, 16
 #: From memory, but for FLUX 3's.
 INPUT_BYTES, INPUT_PIXELS = 20_000_000, 20_000_000
 STRICT_SIDE, STRICT_PIXELS, STRICT_PICTURES = 256, 16_000_000, 10
+#: A few more than any model takes, so that its own complaint can count them.
+MOST_CUTS = 32
 INPUT_FORMATS = ("png", "jpeg", "webp")
 _PICTURE_KEYS = frozenset({*NUMBERED, "image_prompt", "image", "images", "mask"})
 
@@ -132,13 +130,9 @@ _KINDS: Mapping[Why, str] = {
 }
 
 
-class BflError(Exception):
-    """An error as the vendor writes it: a status, and a detail."""
-
+class BflError(VendorError):
     def __init__(self, status: int, detail: object) -> None:
-        super().__init__(str(detail))
-        self.status = status
-        self.document = {"detail": detail}
+        super().__init__(status, {"detail": detail})
 
 
 def invalid(error: Wrong) -> BflError:
@@ -287,47 +281,38 @@ def price(model: Model, size: Pixels, inputs: Sequence[Input]) -> float:
 # -- the simulator --
 
 
-class BlackForestLabs(Simulator):
+class BlackForestLabs(Vendor):
     """Generation and editing, below `/bfl/v1`."""
 
     name = "bfl"
 
     def routes(self) -> Iterable[web.RouteDef]:
         for name in MODELS:
-            yield web.post(f"/v1/{name}", self._answering(partial(self._create, name)))
-        yield web.get("/v1/get_result", self._answering(self._result))
-        yield web.get("/v1/credits", self._answering(self._credits))
-        yield web.route("*", "/{path:.*}", self._answering(self._lost))
+            yield web.post(f"/v1/{name}", self.answering(partial(self._create, name)))
+        yield web.get("/v1/get_result", self.answering(self._result))
+        yield web.get("/v1/credits", self.answering(self._credits))
+        yield web.route("*", "/{path:.*}", self.answering(self._lost))
 
-    async def error(self, visit: Visit, status: int) -> web.StreamResponse:
-        own, detail = _ERRORS[status]
-        return await visit.send({"detail": detail}, own)
+    def own_error(self, status: int) -> BflError:
+        return BflError(*_ERRORS[status])
 
-    def _answering(self, handler: Callable[[Visit], Awaitable[web.StreamResponse]]) -> Handler:
-        async def answer(request: web.Request) -> web.StreamResponse:
-            with Visit(request, self.studio) as visit:
-                try:
-                    return await handler(visit)
-                except Wrong as error:
-                    return await _tell(visit, invalid(error))
-                except BadRequest as error:
-                    return await _tell(visit, BflError(422, error.message))
-                except BflError as error:
-                    return await _tell(visit, error)
+    def translated(self, error: BadRequest) -> BflError:
+        return invalid(error) if isinstance(error, Wrong) else BflError(422, error.message)
 
-        return answer
+    def check_key(self, visit: Visit) -> None:
+        """Nobody asks who asks for a result: the file of 2026 wants no key there."""
 
     def _check_key(self, visit: Visit) -> None:
         if not self.studio.accepts(visit.request.headers.get("x-key", "")):
-            raise BflError(*_ERRORS[401])
+            raise self.own_error(401)
 
     async def _create(self, name: str, visit: Visit) -> web.StreamResponse:
         self._check_key(visit)
         model = MODELS[name]
-        values, cuts = await visit.json(INPUT_BYTES, STRICT_PICTURES + 1, _PICTURE_KEYS)
+        values, cuts = await visit.json(INPUT_BYTES, MOST_CUTS, _PICTURE_KEYS)
         fields = Fields(values)
         asked = read_asked(fields, name, model)
-        look_at = partial(self._look, visit, cuts, model)
+        look_at = partial(self._look, cuts, model)
         inputs = [await look_at(field, value) for field, value in read_pictures(fields, model)]
         mask = await self._mask(fields, model, inputs, look_at)
         size, tier_credits = read_size(fields, model, inputs[0].media if inputs else None)
@@ -346,9 +331,9 @@ class BlackForestLabs(Simulator):
     def _accepted(self, id: str) -> Mapping[str, object]:
         return {"id": id, "polling_url": f"{self.studio.address}/{self.name}/v1/get_result?id={id}"}
 
-    async def _look(self, visit: Visit, cuts: Sequence[Cut], model: Model, field: str, value: object) -> Input:
+    async def _look(self, cuts: Sequence[Cut], model: Model, field: str, value: object) -> Input:
         try:
-            found = await self._shown(visit, cuts, value)
+            found = await shown(value, cuts, self.studio, INPUT_FORMATS, INPUT_BYTES)
         except BadRequest as error:
             raise Wrong(field, "value", error.message) from error
         if model.strict and min(found.media.width, found.media.height) < STRICT_SIDE:
@@ -356,17 +341,6 @@ class BlackForestLabs(Simulator):
         if found.media.pixels > (STRICT_PIXELS if model.strict else INPUT_PIXELS):
             raise BflError(400, "The image has too many megapixels")
         return found
-
-    async def _shown(self, visit: Visit, cuts: Sequence[Cut], value: object) -> Input:
-        if not isinstance(value, str) or find(value, cuts) or value.startswith(("http://", "https://")):
-            return await shown(value, cuts, self.studio, INPUT_FORMATS, INPUT_BYTES)
-        # Bare base64 in a list is not cut out of a body.
-        spool = visit.spool()
-        try:
-            spool.write(b64decode(value, validate=True))
-        except binascii.Error as error:
-            raise BadRequest("a picture must be base64 or an http(s) URL") from error
-        return look(spool, INPUT_FORMATS, INPUT_BYTES)
 
     async def _mask(
         self,
@@ -391,7 +365,6 @@ class BlackForestLabs(Simulator):
         return mask
 
     async def _result(self, visit: Visit) -> web.StreamResponse:
-        """Nobody asks who asks: the file of 2026 wants no key here."""
         id = visit.request.query.get("id")
         if id is None:
             raise BflError(422, [{"loc": ["query", "id"], "msg": "Field required", "type": "missing"}])
@@ -454,7 +427,3 @@ def _measured(credits: float | None, size: Pixels, inputs: Sequence[Input]) -> M
         "input_mp": round(given / MEGAPIXEL, 2),
         "output_mp": round(size[0] * size[1] / MEGAPIXEL, 2),
     }
-
-
-async def _tell(visit: Visit, error: BflError) -> web.StreamResponse:
-    return await visit.send(error.document, error.status)

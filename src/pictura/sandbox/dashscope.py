@@ -17,19 +17,18 @@ import math
 import re
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 import msgspec
 from aiohttp import web
-from aiohttp.typedefs import Handler
 
 from pictura.core.errors import BadRequest
 from pictura.core.media import Media
 from pictura.infra.extract import Cut
 from pictura.infra.spool import Spool
-from pictura.sandbox.base import Simulator, Studio, Visit, fails, refused, refused_late
+from pictura.sandbox.base import Studio, Vendor, VendorError, Visit, fails, refused, refused_late
 from pictura.sandbox.chance import seed_from
 from pictura.sandbox.draw import Scene
 from pictura.sandbox.fields import Fields, Wrong
@@ -207,12 +206,9 @@ USUAL_PIXELS = 1024 * 1024
 # -- errors --
 
 
-class ApiError(Exception):
-    """An error as the vendor writes it."""
-
+class ApiError(VendorError):
     def __init__(self, status: int, code: str, message: str) -> None:
-        super().__init__(message)
-        self.status = status
+        super().__init__(status, {"code": code, "message": message}, message)
         self.code = code
         self.message = message
 
@@ -223,10 +219,6 @@ _OWN_ERRORS = {
     429: (429, "Throttling.RateQuota", "Requests rate limit exceeded, please try again later."),
     500: (500, "InternalError", "An internal error has occured, please try again later."),
 }
-
-
-def _own_error(status: int) -> ApiError:
-    return ApiError(*_OWN_ERRORS[status])
 
 
 def _inappropriate(side: Literal["Input", "Output"]) -> ApiError:
@@ -559,40 +551,32 @@ def _clock(moment_s: float) -> str:
 # -- the simulator --
 
 
-class DashScope(Simulator):
+class DashScope(Vendor):
     """The services for pictures and their tasks, below `/dashscope/api/v1`."""
 
     name = "dashscope"
 
     def routes(self) -> Iterable[web.RouteDef]:
         return [
-            web.post("/api/v1/services/aigc/{task}/{function}", self._answering(self._serve)),
-            web.get("/api/v1/tasks/{id}", self._answering(self._fetch)),
-            web.post("/api/v1/tasks/{id}/cancel", self._answering(self._cancel)),
-            web.route("*", "/{path:.*}", self._answering(self._lost)),
+            web.post("/api/v1/services/aigc/{task}/{function}", self.answering(self._serve)),
+            web.get("/api/v1/tasks/{id}", self.answering(self._fetch)),
+            web.post("/api/v1/tasks/{id}/cancel", self.answering(self._cancel)),
+            web.route("*", "/{path:.*}", self.answering(self._lost)),
         ]
 
-    async def error(self, visit: Visit, status: int) -> web.StreamResponse:
-        return await _send_error(visit, _own_error(status))
+    def own_error(self, status: int) -> ApiError:
+        return ApiError(*_OWN_ERRORS[status])
 
-    def _answering(self, handler: Callable[[Visit], Awaitable[web.StreamResponse]]) -> Handler:
-        async def answer(request: web.Request) -> web.StreamResponse:
-            with Visit(request, self.studio) as visit:
-                try:
-                    self._check_key(visit.bearer)
-                    return await handler(visit)
-                except ApiError as error:
-                    return await _send_error(visit, error)
-                except BadRequest as error:
-                    return await _send_error(visit, _told(error))
+    def translated(self, error: BadRequest) -> ApiError:
+        return _told(error)
 
-        return answer
-
-    def _check_key(self, key: str) -> None:
-        if not key:
+    def check_key(self, visit: Visit) -> None:
+        if not visit.bearer:
             raise ApiError(401, "InvalidApiKey", "No API-key provided.")
-        if not self.studio.accepts(key):
-            raise _own_error(401)
+        super().check_key(visit)
+
+    async def tell(self, visit: Visit, error: VendorError) -> web.StreamResponse:
+        return await _send(visit, error.document, error.status)
 
     async def _lost(self, visit: Visit) -> web.StreamResponse:
         raise _not_found()
@@ -679,7 +663,3 @@ def _read_model(fields: Fields, service: str) -> str:
 
 async def _send(visit: Visit, document: Mapping[str, object], status: int = 200) -> web.StreamResponse:
     return await visit.send({**document, "request_id": str(uuid.uuid4())}, status)
-
-
-async def _send_error(visit: Visit, error: ApiError) -> web.StreamResponse:
-    return await _send(visit, {"code": error.code, "message": error.message}, error.status)

@@ -14,18 +14,17 @@ which answers at once.
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from typing import Literal
 
 import msgspec
 from aiohttp import web
-from aiohttp.typedefs import Handler
 
 from pictura.core.errors import BadRequest
 from pictura.infra.extract import Cut
 from pictura.infra.spool import Spool
-from pictura.sandbox.base import SECRET, Simulator, Visit, fails, refused, refused_late
+from pictura.sandbox.base import SECRET, Vendor, VendorError, Visit, fails, refused, refused_late
 from pictura.sandbox.chance import seed_from
 from pictura.sandbox.draw import Scene
 from pictura.sandbox.fields import Fields, Wrong
@@ -230,15 +229,12 @@ class Complaint(BadRequest):
         self.detail = [{"loc": ["body", *loc], "msg": message, "type": kind, "url": url, "ctx": {}}]
 
 
-class QueueError(Exception):
+class QueueError(VendorError):
     """An error of fal's own: `kind` is its `error_type`, where it has one."""
 
     def __init__(self, status: int, detail: str, kind: str = "") -> None:
-        super().__init__(detail)
-        self.status = status
+        super().__init__(status, {"detail": detail, **({"error_type": kind} if kind else {})}, detail)
         self.kind = kind
-        self.document = {"detail": detail, **({"error_type": kind} if kind else {})}
-        self.headers = {"X-Fal-Error-Type": kind} if kind else {}
 
 
 #: The vendor knows no 402: an empty account is locked (issue trackers, 2025, third party).
@@ -364,42 +360,34 @@ def _read_image_size(app: App, value: object) -> tuple[int, int]:
 # -- the simulator --
 
 
-class Fal(Simulator):
+class Fal(Vendor):
     """The queue, below `/fal`."""
 
     name = "fal"
 
     def routes(self) -> Iterable[web.RouteDef]:
         return [
-            web.get("/{app:.+}/requests/{id}/status", self._answering(self._status)),
-            web.get("/{app:.+}/requests/{id}", self._answering(self._result)),
-            web.put("/{app:.+}/requests/{id}/cancel", self._answering(self._cancel)),
-            web.post("/{app:.+}", self._answering(self._submit)),
-            web.route("*", "/{app:.*}", self._answering(self._lost)),
+            web.get("/{app:.+}/requests/{id}/status", self.answering(self._status)),
+            web.get("/{app:.+}/requests/{id}", self.answering(self._result)),
+            web.put("/{app:.+}/requests/{id}/cancel", self.answering(self._cancel)),
+            web.post("/{app:.+}", self.answering(self._submit)),
+            web.route("*", "/{app:.*}", self.answering(self._lost)),
         ]
 
-    async def error(self, visit: Visit, status: int) -> web.StreamResponse:
-        error = _OWN_ERRORS[status]
-        visit.headers.update(error.headers)
-        return await visit.send(error.document, error.status)
+    def own_error(self, status: int) -> QueueError:
+        return _OWN_ERRORS[status]
 
-    def _answering(self, handler: Callable[[Visit], Awaitable[web.StreamResponse]]) -> Handler:
-        async def answer(request: web.Request) -> web.StreamResponse:
-            with Visit(request, self.studio) as visit:
-                try:
-                    self._check_key(request.headers.get("Authorization", ""))
-                    return await handler(visit)
-                except QueueError as error:
-                    visit.headers.update(error.headers)
-                    return await visit.send(error.document, error.status)
-                except BadRequest as bad:
-                    return await visit.send({"detail": bad.message, "error_type": "bad_request"}, 400)
+    def translated(self, error: BadRequest) -> QueueError:
+        return QueueError(400, error.message, "bad_request")
 
-        return answer
+    async def tell(self, visit: Visit, error: VendorError) -> web.StreamResponse:
+        if isinstance(error, QueueError) and error.kind:
+            visit.headers["X-Fal-Error-Type"] = error.kind
+        return await super().tell(visit, error)
 
-    def _check_key(self, header: str) -> None:
+    def check_key(self, visit: Visit) -> None:
         """`Key <key>`, or `Key <id>:<secret>`."""
-        scheme, _, key = header.partition(" ")
+        scheme, _, key = visit.request.headers.get("Authorization", "").partition(" ")
         if scheme != "Key" or not self.studio.accepts(key.removesuffix(f":{SECRET}")):
             raise _OWN_ERRORS[401]
 

@@ -16,18 +16,17 @@ import hashlib
 import math
 import re
 import secrets
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 from aiohttp import web
-from aiohttp.typedefs import Handler
 
 from pictura.core.errors import BadRequest
 from pictura.core.picture import Inline
 from pictura.infra.extract import Cut, find
 from pictura.infra.payload import json_payload
 from pictura.infra.spool import Spool
-from pictura.sandbox.base import Simulator, Studio, Visit, fails, refused, refused_late
+from pictura.sandbox.base import Studio, Vendor, VendorError, Visit, fails, refused, refused_late
 from pictura.sandbox.chance import seed_from
 from pictura.sandbox.draw import Scene
 from pictura.sandbox.fields import Fields, Wrong
@@ -184,7 +183,7 @@ _SIGNATURES = "https://ai.google.dev/gemini-api/docs/thought-signatures#model-be
 # -- errors --
 
 
-class ApiError(Exception):
+class ApiError(VendorError):
     """An error as Google writes it: `details` are objects with an @type of google.rpc."""
 
     def __init__(
@@ -195,10 +194,8 @@ class ApiError(Exception):
         status: str = "INVALID_ARGUMENT",
         details: Sequence[Mapping[str, object]] = (),
     ) -> None:
-        super().__init__(message)
-        self.code = code
         told = {"details": list(details)} if details else {}
-        self.document = {"error": {"code": code, "message": message, "status": status, **told}}
+        super().__init__(code, {"error": {"code": code, "message": message, "status": status, **told}}, message)
 
 
 def _detail(kind: str, **fields: object) -> dict[str, object]:
@@ -636,7 +633,7 @@ def _read_output(fields: Fields) -> tuple[str, int | None]:
 # -- the simulator --
 
 
-class Gemini(Simulator):
+class Gemini(Vendor):
     """What draws, and the list of models, below `/gemini/v1beta`, and `/gemini/v1` that the SDK speaks by default."""
 
     name = "gemini"
@@ -644,33 +641,20 @@ class Gemini(Simulator):
     def routes(self) -> Iterable[web.RouteDef]:
         version = "/{version:v1|v1beta}"
         return [
-            web.get(f"{version}/models", self._answering(self._list)),
-            web.get(f"{version}/models/{{model}}", self._answering(self._show)),
-            web.post(f"{version}/models/{{call}}", self._answering(self._call)),
-            web.route("*", "/{path:.*}", self._answering(self._lost)),
+            web.get(f"{version}/models", self.answering(self._list)),
+            web.get(f"{version}/models/{{model}}", self.answering(self._show)),
+            web.post(f"{version}/models/{{call}}", self.answering(self._call)),
+            web.route("*", "/{path:.*}", self.answering(self._lost)),
         ]
 
-    async def error(self, visit: Visit, status: int) -> web.StreamResponse:
-        error = _own_error(status)
-        return await visit.send(error.document, error.code)
+    def own_error(self, status: int) -> ApiError:
+        return _own_error(status)
 
-    def _answering(self, handler: Callable[[Visit], Awaitable[web.StreamResponse]]) -> Handler:
-        async def answer(request: web.Request) -> web.StreamResponse:
-            with Visit(request, self.studio) as visit:
-                try:
-                    self._check_key(request)
-                    return await handler(visit)
-                except ApiError as error:
-                    return await visit.send(error.document, error.code)
-                except Wrong as wrong:
-                    return await visit.send(_violation(wrong).document, 400)
-                except BadRequest as bad:
-                    return await visit.send(ApiError(bad.message).document, 400)
+    def translated(self, error: BadRequest) -> ApiError:
+        return _violation(error) if isinstance(error, Wrong) else ApiError(error.message)
 
-        return answer
-
-    def _check_key(self, request: web.Request) -> None:
-        key = request.headers.get("x-goog-api-key") or request.query.get("key", "")
+    def check_key(self, visit: Visit) -> None:
+        key = visit.request.headers.get("x-goog-api-key") or visit.request.query.get("key", "")
         if not key:
             raise _no_key()
         if not self.studio.accepts(key):

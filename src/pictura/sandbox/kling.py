@@ -19,16 +19,15 @@ import math
 import time
 import uuid
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 
 import msgspec
 from aiohttp import web
-from aiohttp.typedefs import Handler
 
 from pictura.core.errors import BadRequest
 from pictura.infra.extract import Cut, find
-from pictura.sandbox.base import SECRET, Simulator, Studio, Visit, fails, refused, refused_late
+from pictura.sandbox.base import SECRET, Studio, Vendor, VendorError, Visit, fails, refused, refused_late
 from pictura.sandbox.chance import seed_from
 from pictura.sandbox.draw import Scene
 from pictura.sandbox.fields import Fields, Wrong
@@ -113,13 +112,11 @@ ERRORS = {
 _FAULTS = {401: 1002, 402: 1102, 429: 1302, 500: 5000}
 
 
-class KlingError(Exception):
-    """An error as the vendor writes it."""
-
+class KlingError(VendorError):
     def __init__(self, code: int, message: str = "") -> None:
-        self.status, explanation = ERRORS[code]
-        super().__init__(message or explanation)
-        self.document = {"code": code, "message": message or explanation, "request_id": str(uuid.uuid4())}
+        status, explanation = ERRORS[code]
+        told = {"code": code, "message": message or explanation, "request_id": str(uuid.uuid4())}
+        super().__init__(status, told, message or explanation)
 
 
 # -- who asks --
@@ -287,7 +284,7 @@ def price(asked: Asked, inputs: Sequence[Input]) -> int:
 # -- the simulator --
 
 
-class Kling(Simulator):
+class Kling(Vendor):
     """Image generation, omni images and multi-image to image, below `/kling`."""
 
     name = "kling"
@@ -299,24 +296,18 @@ class Kling(Simulator):
 
     def routes(self) -> Iterable[web.RouteDef]:
         for path in MODELS:
-            yield web.post(path, self._answering(partial(self._create, path)))
-            yield web.get(path + "/{id}", self._answering(partial(self._query, path)))
-        yield web.route("*", "/{path:.*}", self._answering(self._lost))
+            yield web.post(path, self.answering(partial(self._create, path)))
+            yield web.get(path + "/{id}", self.answering(partial(self._query, path)))
+        yield web.route("*", "/{path:.*}", self.answering(self._lost))
 
-    async def error(self, visit: Visit, status: int) -> web.StreamResponse:
-        return await _tell(visit, KlingError(_FAULTS[status]))
+    def own_error(self, status: int) -> KlingError:
+        return KlingError(_FAULTS[status])
 
-    def _answering(self, handler: Callable[[Visit, str], Awaitable[web.StreamResponse]]) -> Handler:
-        async def answer(request: web.Request) -> web.StreamResponse:
-            with Visit(request, self.studio) as visit:
-                try:
-                    return await handler(visit, self._caller(visit))
-                except KlingError as error:
-                    return await _tell(visit, error)
-                except BadRequest as error:
-                    return await _tell(visit, KlingError(1201, error.message))
+    def translated(self, error: BadRequest) -> KlingError:
+        return KlingError(1201, error.message)
 
-        return answer
+    def check_key(self, visit: Visit) -> None:
+        self._caller(visit)
 
     def _caller(self, visit: Visit) -> str:
         """The access key, or the API key, of whoever asks."""
@@ -327,7 +318,8 @@ class Kling(Simulator):
             raise KlingError(1002)
         return key
 
-    async def _create(self, path: str, visit: Visit, caller: str) -> web.StreamResponse:
+    async def _create(self, path: str, visit: Visit) -> web.StreamResponse:
+        caller = self._caller(visit)
         values, cuts = await visit.json(INPUT_BYTES, MOST_REFERENCES, _PICTURE_KEYS)
         fields = Fields(values)
         references = read_references(fields, path)
@@ -373,7 +365,8 @@ class Kling(Simulator):
             raise KlingError(1203, f"The task '{id[:40]}' does not exist")
         return task
 
-    async def _query(self, path: str, visit: Visit, caller: str) -> web.StreamResponse:
+    async def _query(self, path: str, visit: Visit) -> web.StreamResponse:
+        caller = self._caller(visit)
         id = visit.request.match_info["id"]
         task = self._find(path, self._external.get((caller, id), id))
         asked = msgspec.convert(task.memo, Asked)
@@ -402,7 +395,7 @@ class Kling(Simulator):
             "final_unit_deduction": str(asked.units),
         }
 
-    async def _lost(self, visit: Visit, _caller: str) -> web.StreamResponse:
+    async def _lost(self, visit: Visit) -> web.StreamResponse:
         raise KlingError(1202)
 
 
@@ -431,7 +424,3 @@ def _scenes(task: Task, asked: Asked) -> list[Scene]:
 
 async def _say(visit: Visit, data: Mapping[str, object]) -> web.StreamResponse:
     return await visit.send({"code": 0, "message": "SUCCEED", "request_id": str(uuid.uuid4()), "data": data})
-
-
-async def _tell(visit: Visit, error: KlingError) -> web.StreamResponse:
-    return await visit.send(error.document, error.status)

@@ -18,17 +18,16 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 import msgspec
 from aiohttp import web
-from aiohttp.typedefs import Handler
 
 from pictura.core.errors import BadRequest
 from pictura.infra.extract import Cut
 from pictura.infra.spool import Spool
-from pictura.sandbox.base import Simulator, Visit, fails, refused, refused_late
+from pictura.sandbox.base import Vendor, VendorError, Visit, fails, refused, refused_late
 from pictura.sandbox.chance import seed_from
 from pictura.sandbox.draw import Scene
 from pictura.sandbox.fields import Fields, Wrong
@@ -216,13 +215,11 @@ FILE_BYTES = 100_000_000
 # -- errors --
 
 
-class ApiError(Exception):
+class ApiError(VendorError):
     """A problem as the vendor writes it (RFC 7807)."""
 
     def __init__(self, status: int, title: str, detail: str, **more: object) -> None:
-        super().__init__(detail)
-        self.status = status
-        self.document = {"title": title, "detail": detail, "status": status, **more}
+        super().__init__(status, {"title": title, "detail": detail, "status": status, **more}, detail)
 
 
 _OWN_ERRORS = {
@@ -341,37 +338,26 @@ def many(asked: Asked) -> int:
 # -- the simulator --
 
 
-class Replicate(Simulator):
+class Replicate(Vendor):
     """The predictions API, below `/replicate/v1`."""
 
     name = "replicate"
 
     def routes(self) -> Iterable[web.RouteDef]:
         return [
-            web.post("/v1/models/{owner}/{model}/predictions", self._answering(self._run)),
-            web.post("/v1/predictions", self._answering(self._run_version)),
-            web.get("/v1/predictions/{id}", self._answering(self._tell)),
-            web.post("/v1/predictions/{id}/cancel", self._answering(self._cancel)),
-            web.post("/v1/files", self._answering(self._keep)),
-            web.route("*", "/{path:.*}", self._answering(self._lost)),
+            web.post("/v1/models/{owner}/{model}/predictions", self.answering(self._run)),
+            web.post("/v1/predictions", self.answering(self._run_version)),
+            web.get("/v1/predictions/{id}", self.answering(self._tell)),
+            web.post("/v1/predictions/{id}/cancel", self.answering(self._cancel)),
+            web.post("/v1/files", self.answering(self._keep)),
+            web.route("*", "/{path:.*}", self.answering(self._lost)),
         ]
 
-    async def error(self, visit: Visit, status: int) -> web.StreamResponse:
-        return await visit.send(_own_error(status).document, status)
+    def own_error(self, status: int) -> ApiError:
+        return _own_error(status)
 
-    def _answering(self, handler: Callable[[Visit], Awaitable[web.StreamResponse]]) -> Handler:
-        async def answer(request: web.Request) -> web.StreamResponse:
-            with Visit(request, self.studio) as visit:
-                try:
-                    if not self.studio.accepts(visit.bearer):
-                        raise _own_error(401)
-                    return await handler(visit)
-                except ApiError as error:
-                    return await visit.send(error.document, error.status)
-                except BadRequest as error:
-                    return await visit.send(_invalid(error).document, 422)
-
-        return answer
+    def translated(self, error: BadRequest) -> ApiError:
+        return _invalid(error)
 
     async def _run(self, visit: Visit) -> web.StreamResponse:
         place = visit.request.match_info

@@ -15,17 +15,16 @@ import hashlib
 import math
 import re
 import secrets
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from fractions import Fraction
 from typing import Literal
 
 import msgspec
 from aiohttp import web
-from aiohttp.typedefs import Handler
 
 from pictura.core.errors import BadRequest, TooLarge
 from pictura.core.picture import Inline
-from pictura.sandbox.base import Simulator, Upload, Visit, fails, refused, refused_late
+from pictura.sandbox.base import Upload, Vendor, VendorError, Visit, fails, refused, refused_late
 from pictura.sandbox.chance import seed_from
 from pictura.sandbox.draw import Scene
 from pictura.sandbox.fields import Fields, Wrong
@@ -35,13 +34,9 @@ from pictura.sandbox.tasks import Task
 # -- errors --
 
 
-class ApiError(Exception):
-    """An error as the vendor writes it."""
-
+class ApiError(VendorError):
     def __init__(self, name: str, message: str, status: int = 400) -> None:
-        super().__init__(message)
-        self.status = status
-        self.document = {"id": secrets.token_hex(16), "name": name, "errors": [message]}
+        super().__init__(status, {"id": secrets.token_hex(16), "name": name, "errors": [message]}, message)
 
 
 _MODERATED = ApiError(
@@ -462,40 +457,28 @@ def _mask(asked: Asked) -> bytes | None:
 # -- the simulator --
 
 
-class Stability(Simulator):
+class Stability(Vendor):
     """Stable Image, below `/stability/v2beta`."""
 
     name = "stability"
 
     def routes(self) -> Iterable[web.RouteDef]:
         return [
-            web.post("/v2beta/stable-image/{service:.*}", self._answering(self._draw)),
-            web.get("/v2beta/results/{id}", self._answering(self._result)),
-            web.route("*", "/{path:.*}", self._answering(self._lost)),
+            web.post("/v2beta/stable-image/{service:.*}", self.answering(self._draw)),
+            web.get("/v2beta/results/{id}", self.answering(self._result)),
+            web.route("*", "/{path:.*}", self.answering(self._lost)),
         ]
 
-    async def error(self, visit: Visit, status: int) -> web.StreamResponse:
-        return await visit.send(_own_error(status).document, status)
+    def own_error(self, status: int) -> ApiError:
+        return _own_error(status)
 
-    def _answering(self, handler: Callable[[Visit], Awaitable[web.StreamResponse]]) -> Handler:
-        async def answer(request: web.Request) -> web.StreamResponse:
-            with Visit(request, self.studio) as visit:
-                visit.headers["x-request-id"] = secrets.token_hex(16)
-                try:
-                    if not self.studio.accepts(visit.bearer):
-                        raise _own_error(401)
-                    return await handler(visit)
-                except ApiError as error:
-                    found = error
-                except Wrong as wrong:
-                    found = _bad(wrong.field, wrong.message.removeprefix(wrong.field).strip())
-                except TooLarge:
-                    found = _TOO_LARGE
-                except BadRequest as bad:
-                    found = _bad("body", bad.message)
-                return await visit.send(found.document, found.status)
+    def translated(self, error: BadRequest) -> ApiError:
+        if isinstance(error, Wrong):
+            return _bad(error.field, error.message.removeprefix(error.field).strip())
+        return _TOO_LARGE if isinstance(error, TooLarge) else _bad("body", error.message)
 
-        return answer
+    def begin(self, visit: Visit) -> None:
+        visit.headers["x-request-id"] = secrets.token_hex(16)
 
     async def _lost(self, visit: Visit) -> web.StreamResponse:
         raise ApiError("not_found", f"{visit.request.method} {visit.request.path}: there is no such endpoint", 404)

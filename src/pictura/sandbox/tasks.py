@@ -68,17 +68,19 @@ class Task(msgspec.Struct, frozen=True):
     def phase(self) -> Phase:
         if self.cancelled:
             return "cancelled"
-        long = _LONG.search(self.prompt)
-        done_s = float(long[1]) if long else DONE_S
-        if self.age_s >= done_s:
+        if self.age_s >= self._done_s:
             return "done"
         return "running" if self.age_s >= QUEUED_S else "queued"
 
     @property
     def progress(self) -> int:
         """0 to 100."""
+        return 100 if self.age_s >= self._done_s else max(0, round(100 * self.age_s / self._done_s))
+
+    @property
+    def _done_s(self) -> float:
         long = _LONG.search(self.prompt)
-        return max(0, min(100, round(100 * self.age_s / (float(long[1]) if long else DONE_S))))
+        return float(long[1]) if long else DONE_S
 
 
 class Tasks:

@@ -17,6 +17,7 @@ import secrets
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from functools import partial
 
 import msgspec
 from aiohttp import web
@@ -24,7 +25,7 @@ from aiohttp.typedefs import Handler
 
 from pictura.core.errors import BadRequest
 from pictura.infra.extract import Cut
-from pictura.sandbox.base import Simulator, Visit, fails, refused, refused_late
+from pictura.sandbox.base import Vendor, VendorError, Visit, fails, refused, refused_late
 from pictura.sandbox.chance import seed_from
 from pictura.sandbox.draw import Scene
 from pictura.sandbox.fields import Fields, Wrong
@@ -66,13 +67,9 @@ TOKENS_3_5 = (15_000, 20_000)
 # -- errors --
 
 
-class ApiError(Exception):
-    """An error as the vendor writes it."""
-
+class ApiError(VendorError):
     def __init__(self, status: int, type: str, code: str, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.error: Mapping[str, object] = {"type": type, "code": code, "message": message, "source": "gateway"}
+        super().__init__(status, {"type": type, "code": code, "message": message, "source": "gateway"}, message)
 
 
 def _invalid(message: str) -> ApiError:
@@ -163,43 +160,33 @@ Reader = Callable[[Fields, Sequence[Cut]], Awaitable[Asked]]
 Teller = Callable[[Asked, str], Mapping[str, object]]
 
 
-class TencentTokenHub(Simulator):
+class TencentTokenHub(Vendor):
     """Three models, each below its own path of `/tencent-tokenhub/v1/wand`."""
 
     name = "tencent-tokenhub"
 
     def routes(self) -> Iterable[web.RouteDef]:
         return [
-            web.post("/v1/wand/hunyuan-image/v3-generation", self._answering(IMAGE_3, self._read_3, _told_3)),
-            web.post("/v1/wand/hunyuan-image/v35-generation", self._answering(IMAGE_3_5, self._read_3_5, _told_3_5)),
-            web.post("/v1/wand/hunyuan-video/world2-panorama", self._answering(PANORAMA, self._read_panorama, _told_3)),
+            web.post("/v1/wand/hunyuan-image/v3-generation", self._drawing(IMAGE_3, self._read_3, _told_3)),
+            web.post("/v1/wand/hunyuan-image/v35-generation", self._drawing(IMAGE_3_5, self._read_3_5, _told_3_5)),
+            web.post("/v1/wand/hunyuan-video/world2-panorama", self._drawing(PANORAMA, self._read_panorama, _told_3)),
         ]
 
-    async def error(self, visit: Visit, status: int) -> web.StreamResponse:
-        return await self._send_error(visit, _trouble(status))
+    def _drawing(self, model: str, read: Reader, tell: Teller) -> Handler:
+        return self.answering(partial(self._answer, model, read, tell))
 
-    def _answering(self, model: str, read: Reader, tell: Teller) -> Handler:
-        async def answer(request: web.Request) -> web.StreamResponse:
-            with Visit(request, self.studio) as visit:
-                try:
-                    return await self._answer(visit, model, read, tell)
-                except ApiError as error:
-                    return await self._send_error(visit, error)
-                except Wrong as wrong:
-                    return await self._send_error(
-                        visit, _invalid(f"invalid parameter '{wrong.param}': {wrong.message}")
-                    )
-                except BadRequest as error:
-                    return await self._send_error(visit, _invalid(error.message))
+    def own_error(self, status: int) -> ApiError:
+        return _trouble(status)
 
-        return answer
+    def translated(self, error: BadRequest) -> ApiError:
+        if isinstance(error, Wrong):
+            return _invalid(f"invalid parameter '{error.field}': {error.message}")
+        return _invalid(error.message)
 
-    async def _send_error(self, visit: Visit, error: ApiError) -> web.StreamResponse:
-        return await visit.send({"error": {**error.error, "request_id": str(uuid.uuid4())}}, error.status)
+    async def tell(self, visit: Visit, error: VendorError) -> web.StreamResponse:
+        return await visit.send({"error": {**error.document, "request_id": str(uuid.uuid4())}}, error.status)
 
-    async def _answer(self, visit: Visit, model: str, read: Reader, tell: Teller) -> web.StreamResponse:
-        if not self.studio.accepts(visit.bearer):
-            raise _trouble(401)
+    async def _answer(self, model: str, read: Reader, tell: Teller, visit: Visit) -> web.StreamResponse:
         values, cuts = await visit.json(PICTURES_3_5.most_bytes, PICTURES_3_5.most)
         fields = Fields(values)
         if fields.text("model", required=True) != model:

@@ -17,18 +17,17 @@ from __future__ import annotations
 import re
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 from aiohttp import web
-from aiohttp.typedefs import Handler
 
 from pictura.core.errors import BadRequest
 from pictura.core.media import FORMATS
 from pictura.core.picture import Inline
 from pictura.infra.extract import Cut
 from pictura.infra.spool import Spool
-from pictura.sandbox.base import Simulator, Visit, fails, refused, refused_late
+from pictura.sandbox.base import Vendor, VendorError, Visit, fails, refused, refused_late
 from pictura.sandbox.chance import seed_from
 from pictura.sandbox.draw import Scene
 from pictura.sandbox.fields import Fields, Wrong
@@ -189,15 +188,11 @@ _SENSITIVE = {
 }
 
 
-class ApiError(Exception):
-    """An error as the vendor writes it; the request's id is put behind its message."""
+class ApiError(VendorError):
+    """The request's id is put behind its message."""
 
     def __init__(self, code: str, message: str, *, status: int = 400, type: str = "") -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
-        self.status = status
-        self.type = type
+        super().__init__(status, {"code": code, "message": message, "param": "", "type": type}, message)
 
 
 def _own_error(status: int) -> ApiError:
@@ -384,34 +379,29 @@ def check_picture(picture: Input, rules: Model) -> None:
 # -- the simulator --
 
 
-class Volcengine(Simulator):
+class Volcengine(Vendor):
     """The image generation API, below `/volcengine/api/v3`."""
 
     name = "volcengine"
 
     def routes(self) -> Iterable[web.RouteDef]:
         return [
-            web.post("/api/v3/images/generations", self._answering(self._generate)),
-            web.route("*", "/{path:.*}", self._answering(self._lost)),
+            web.post("/api/v3/images/generations", self.answering(self._generate)),
+            web.route("*", "/{path:.*}", self.answering(self._lost)),
         ]
 
-    async def error(self, visit: Visit, status: int) -> web.StreamResponse:
-        return await _send_error(visit, _own_error(status))
+    def own_error(self, status: int) -> ApiError:
+        return _own_error(status)
 
-    def _answering(self, handler: Callable[[Visit], Awaitable[web.StreamResponse]]) -> Handler:
-        async def answer(request: web.Request) -> web.StreamResponse:
-            with Visit(request, self.studio) as visit:
-                visit.headers["X-Request-Id"] = f"{int(time.time())}{secrets.token_hex(16)}"
-                try:
-                    if not self.studio.accepts(visit.bearer):
-                        raise _own_error(401)
-                    return await handler(visit)
-                except ApiError as error:
-                    return await _send_error(visit, error)
-                except BadRequest as error:
-                    return await _send_error(visit, _translated(error))
+    def translated(self, error: BadRequest) -> ApiError:
+        return _translated(error)
 
-        return answer
+    def begin(self, visit: Visit) -> None:
+        visit.headers["X-Request-Id"] = f"{int(time.time())}{secrets.token_hex(16)}"
+
+    async def tell(self, visit: Visit, error: VendorError) -> web.StreamResponse:
+        message = f"{error} Request id: {visit.headers['X-Request-Id']}"
+        return await visit.send({"error": {**error.document, "message": message}}, error.status)
 
     async def _lost(self, visit: Visit) -> web.StreamResponse:
         raise _own_error(404)
@@ -473,12 +463,6 @@ class Volcengine(Simulator):
         return {**where, "size": asked.size, **told}
 
 
-async def _send_error(visit: Visit, error: ApiError) -> web.StreamResponse:
-    message = f"{error.message} Request id: {visit.headers['X-Request-Id']}"
-    told = {"code": error.code, "message": message, "param": "", "type": error.type}
-    return await visit.send({"error": told}, error.status)
-
-
 def _planned(asked: Asked) -> tuple[list[Scene], str]:
     """What is drawn, and the code with which the next picture fails, "" where none does.
 
@@ -513,7 +497,7 @@ def _head(asked: Asked) -> dict[str, object]:
 
 def _failed(code: str) -> dict[str, object]:
     """A picture of a group that did not come."""
-    return {"error": {"code": code, "message": _failure(code).message}}
+    return {"error": {"code": code, "message": str(_failure(code))}}
 
 
 def _event(kind: str, told: Mapping[str, object]) -> tuple[str, object]:

@@ -13,6 +13,7 @@ from pictura.core.money import usd
 from pictura.infra.config import ChannelSettings
 from pictura.infra.crypto import Vault
 from pictura.infra.db import Database, Tx
+from pictura.infra.dial import is_loopback
 
 log = logging.getLogger("pictura.channels")
 
@@ -41,6 +42,7 @@ class ChannelRecord(msgspec.Struct, frozen=True, kw_only=True):
     relay: bool = False
     headers: Mapping[str, str] = {}
     params: Mapping[str, object] = {}
+    options: Mapping[str, object] = {}
     proxy: str = ""
     price_per_picture: int | None = None
     timeout_s: float = 600
@@ -61,6 +63,7 @@ def from_settings(
     """The record of a `[[channel]]`; `base_url` is its provider's own. Raises BadRequest where its key is missing."""
     if settings.name.startswith(SANDBOX_PREFIX):
         raise BadRequest(f"channel {settings.name!r}: names that begin with {SANDBOX_PREFIX} are the house's own")
+    allowed = settings.allow_private_network
     return ChannelRecord(
         name=settings.name,
         provider=settings.provider,
@@ -71,10 +74,11 @@ def from_settings(
         priority=settings.priority,
         max_concurrency=settings.max_concurrency,
         region=settings.region,
-        allow_private=settings.allow_private_network,
+        allow_private=is_loopback(base_url) if allowed is None else allowed,
         relay=settings.results == "relay",
         headers=settings.headers,
         params=settings.params,
+        options=settings.options,
         proxy=settings.proxy,
         price_per_picture=_price(settings),
         timeout_s=settings.timeout_s,

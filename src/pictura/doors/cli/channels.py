@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from getpass import getpass
+from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -34,11 +36,17 @@ class Terms:
     priority: Annotated[int, Parameter(help="Lower numbers are asked first.")] = 0
     max_concurrency: Annotated[int, Parameter(help="Calls at once; 0: no limit.")] = 0
     region: Annotated[str, Parameter(help="Preferred when a request names its region.")] = ""
-    private: Annotated[bool, Parameter(help="Its address may lie in a private network.")] = False
+    private: Annotated[
+        bool | None, Parameter(help="Its address may lie in a private network, as an engine's of one's own may anyway.")
+    ] = None
     relay: Annotated[bool, Parameter(help="Hand the upstream's own URLs on instead of keeping the pictures.")] = False
     header: Annotated[tuple[str, ...], Parameter(help="A header for every call, name=value. Repeat for several.")] = ()
     param: Annotated[
-        tuple[str, ...], Parameter(help="An option set on every request, name=value (JSON, else text). Repeat.")
+        tuple[str, ...], Parameter(help="An option set on every request, name=value (JSON, text, or @file). Repeat.")
+    ] = ()
+    option: Annotated[
+        tuple[str, ...],
+        Parameter(help="What its provider wants to know, name=value (JSON, text, or @file). Repeat."),
     ] = ()
     proxy: Annotated[str, Parameter(help="The egress proxy for its calls, http://…")] = ""
     price: Annotated[str, Parameter(help="Dollars it takes for a picture, where that is not the card's price.")] = ""
@@ -56,7 +64,8 @@ class Terms:
             "allow_private_network": self.private,
             "results": "relay" if self.relay else "host",
             "headers": dict(_pair(text, "--header") for text in self.header),
-            "params": {name: _value(text) for name, text in (_pair(text, "--param") for text in self.param)},
+            "params": _values(self.param, "--param"),
+            "options": _values(self.option, "--option"),
             "proxy": self.proxy,
             "price": {"per_picture": self.price} if self.price else None,
             "enabled": not self.disabled,
@@ -156,7 +165,15 @@ def _pair(text: str, needed_by: str = "") -> tuple[str, str]:
     return name, value
 
 
+def _values(pairs: Iterable[str], needed_by: str) -> dict[str, object]:
+    return {name: _value(text) for name, text in (_pair(pair, needed_by) for pair in pairs)}
+
+
 def _value(text: str) -> object:
+    try:
+        text = Path(text[1:]).read_text() if text.startswith("@") else text
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadRequest(f"{text[1:]} cannot be read: {error}") from None
     try:
         return msgspec.json.decode(text)
     except msgspec.DecodeError:

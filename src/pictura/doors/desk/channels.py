@@ -28,6 +28,7 @@ async def store(act: Act, wanted: ChannelSettings) -> ChannelShown:
     """Make a channel, or replace the one of this name. Without a key, the former key stays, for the same address."""
     provider = _provider(act, wanted)
     _check(act, wanted)
+    provider.check_options(wanted.options)
     whole = _with_former_secrets(act, wanted)
     # Read here as at every start: what is in the table must never keep the house from opening.
     record = from_settings(whole, provider.base_url, {}, "console")
@@ -106,6 +107,7 @@ def _shown(record: ChannelRecord, health: Health) -> ChannelShown:
         results="relay" if record.relay else "host",
         headers=tuple(record.headers),
         params=dict(record.params),
+        options=dict(record.options),
         proxied=bool(record.proxy),
         price_per_picture=None if record.price_per_picture is None else dollars(record.price_per_picture),
         timeout_s=record.timeout_s,

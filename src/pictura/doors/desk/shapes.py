@@ -198,6 +198,7 @@ class ChannelShown(msgspec.Struct, frozen=True, kw_only=True):
     results: str
     headers: tuple[str, ...]
     params: dict[str, object]
+    options: dict[str, object]
     proxied: bool
     price_per_picture: str | None
     timeout_s: float
