@@ -146,6 +146,8 @@ seedream-4.0        1 - 1024x1024  =  0  0.03   0
 seedream-4.0        1 - 4096x4096  =  1  0.03   0
 seedream-3.0        1 - 1024x1024  =  0  0.03   0
 seedream-3.0        1 - 2048x2048  =  0  0.03   0
+seededit-3.0        1 - auto       1024x1024  1  0.044053  0
+hunyuan-panorama-2.0  1 - auto     1920x960   0  0.734214  0
 
 qwen-image-plus       1 - 1328x1328  =          0  0.03   0
 qwen-image-plus       1 - 1664x928   =          0  0.03   0

@@ -31,10 +31,12 @@ from pictura.core.capability import neutral
 from pictura.core.errors import Malformed, PicturaError, Rejected
 from pictura.core.model import Anything, Choice, Descriptor, Flag, Inputs, Mask, ModelCard, Prompt, Source, Span, Words
 from pictura.core.picture import Inline
+from pictura.core.price import PerPicture
 from pictura.core.size import FreePixels, OwnSize, Shapes, Size, fit
 from pictura.providers.answers import items, mapping, picture, task_id
 from pictura.providers.base import NOBODY, Ask, AskPicture, CancellingProvider, Channel, Done, Pending
 from pictura.providers.tc3 import ENV, Duplicate, Service
+from pictura.providers.yuan import YUAN
 
 _SDK = Source("tencentcloud-sdk-python-vod 3.1.194", "2026-11-20", "official SDK")
 _GUIDE = Source("front ends that follow Tencent's integration guide", "2026-09", "third-party code")
@@ -142,8 +144,11 @@ _PANORAMA = replace(
     params={"input_region": _OPTIONS["input_region"]},
     notes=(
         "A panorama of 360° (equirectangular; its pixels are not established), a picture and no mesh, from a prompt or "
-        "a picture, not both. ¥5 a picture (third party, 2026-09)."
+        "a picture, not both."
     ),
+    price=PerPicture(YUAN.micros("5")),
+    price_source=Source("a third party's price list", "2026-09", "third party"),
+    currency=YUAN,
 )
 
 

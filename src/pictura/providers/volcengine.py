@@ -53,6 +53,7 @@ from pictura.providers.base import (
     retry_after,
     unreadable,
 )
+from pictura.providers.yuan import YUAN
 
 _DOCS = Source("BytePlus ModelArk docs 1541523 and 1824121; volcengine-ark-runtime 5.0.54", "2026-09", "documented")
 _RESOLD = Source("docs.comfy.org, docs.laozhang.ai, docs.apiyi.com", "2026-11-13", "third party")
@@ -300,8 +301,11 @@ class Volcengine(Provider):
             inputs=Inputs(count=1, formats=("jpeg", "png"), max_bytes=10_000_000, required=True),
             outputs=("jpeg",),
             params={**_GUIDED, "guidance_scale": Span(1, 10, whole=False, default=5.5)},
+            price=PerPicture(YUAN.micros("0.3")),
+            price_source=Source("Volcengine's pricing page as remembered", "2025", "memory"),
+            currency=YUAN,
             source=_CODE,
-            notes="Priced in yuan only: ¥0.3 a picture (2025, memory). BytePlus has taken its page down (2026-08).",
+            notes="Priced in yuan only. BytePlus has taken its page down (2026-08).",
         ),
     )
 
