@@ -202,6 +202,8 @@ async def test_a_chat(google: Google) -> None:
     second = await google.call(chat.send_message, ["with this hat", shown(PNG)])
     *_, third = await google.every(chat.send_message_stream, "at night")
     assert [turn.role for turn in chat.get_history()] == ["user", "model"] * 3
+    signatures = {answer.parts[-1].thought_signature for answer in (first, second, third)}
+    assert len(signatures) == 3 and all(signatures)
     assert len({drawn(answer)[0] for answer in (first, second)}) == 2
     assert third.candidates[0].finish_reason == types.FinishReason.STOP
     alone = await google.draw("with this hat", PRO, response_modalities=["IMAGE"])
@@ -217,6 +219,17 @@ async def test_a_chat_with_a_model_that_knows_none(paying: Google, upstream: Ups
     assert (first.path, second.path) == ("/v1/images/generations", "/v1/images/edits")
     assert [data for _, data in second.files] == drawn(fox)
     assert second.prompt.endswith("now blue")
+
+
+async def test_an_instruction(google: Google, paying: Google, upstream: Upstream) -> None:
+    """Gemini takes it as it is; for others it is the beginning of the prompt."""
+    alone = await google.draw("a fox")
+    told = await google.draw("a fox", system_instruction="Draw in blue")
+    assert drawn(alone) and drawn(told)
+    assert "x-pictura-adjusted" not in told.sdk_http_response.headers
+    other = await paying.draw("a fox", MODEL, system_instruction="Draw in blue")
+    assert upstream.seen[0].prompt == "Draw in blue\na fox"
+    assert "systemInstruction" in other.sdk_http_response.headers["x-pictura-adjusted"]
 
 
 # -- streams --
@@ -268,6 +281,15 @@ async def test_a_refused_prompt(google: Google, model: str, reason: str) -> None
         assert not answer.candidates and answer.text is None
 
 
+async def test_a_refusal_of_a_stream_is_a_stream(door: Door) -> None:
+    for prompt, found in (("[refuse] a fox", "promptFeedback"), ("[refuse late] a fox", "finishReason")):
+        path = f"/v1beta/models/{BANANA}:streamGenerateContent?alt=sse"
+        answer = await door.ask({"contents": [{"parts": [{"text": prompt}]}]}, path=path, key=TEST)
+        assert (answer.status, answer.headers["content-type"].partition(";")[0]) == (200, "text/event-stream")
+        (chunk,) = [line for line in answer.body.splitlines() if line.startswith(b"data:")]
+        assert found.encode() in chunk
+
+
 async def test_a_refused_picture(google: Google) -> None:
     answer = await google.draw("[refuse late] a fox")
     (candidate,) = answer.candidates
@@ -286,7 +308,7 @@ class Trouble(msgspec.Struct, frozen=True):
 
 
 TROUBLES = {
-    "aspect": Trouble(errors.ClientError, 400, "INVALID_ARGUMENT", aspect_ratio="7:1", field="aspect_ratio"),
+    "aspect": Trouble(errors.ClientError, 400, "INVALID_ARGUMENT", aspect_ratio="7:1", field="aspectRatio"),
     "model": Trouble(errors.ClientError, 404, "NOT_FOUND", model="gemini-9-image", field="model"),
     "throttled": Trouble(errors.ClientError, 429, "RESOURCE_EXHAUSTED", prompt="[fault:429]"),
     "rejected": Trouble(errors.ServerError, 502, "UNAVAILABLE", prompt="[fault:401]"),

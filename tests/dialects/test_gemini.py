@@ -13,8 +13,8 @@ from pictura.core import errors
 from pictura.core.errors import CallerError, PicturaError
 from pictura.core.model import ModelCard, Prompt, Source
 from pictura.core.price import Usage
-from pictura.core.request import Body, ImageRequest, Turn, mark
-from pictura.core.result import Delivered
+from pictura.core.request import Body, ImageRequest, Turn, Upload, mark
+from pictura.core.result import Delivered, Piece
 from pictura.core.size import Size
 from pictura.core.views import Call, ModelView
 from pictura.dialects.gemini import Gemini
@@ -37,6 +37,12 @@ def say(*parts: object, role: str = "user") -> dict[str, object]:
 
 def inline(place: int) -> dict[str, object]:
     return {"inlineData": {"mimeType": "image/png", "data": mark(place)}}
+
+
+def refusal(fields: dict[str, object], *uploads: Upload, call: Call = CALL) -> errors.BadRequest:
+    with pytest.raises(errors.BadRequest) as caught:
+        decode(DIALECT, fields, *uploads, call=call)
+    return caught.value
 
 
 # -- requests --
@@ -103,6 +109,86 @@ def test_the_model_stands_in_the_path() -> None:
     assert "the model stands in the path" in complaint(DIALECT, {"contents": [say({"text": "p"})]}).message
 
 
+@pytest.mark.parametrize("repeated", [MODEL, f"models/{MODEL}", "", None])
+def test_a_body_may_repeat_the_model(repeated: object) -> None:
+    full = msgspec.structs.replace(CALL, place={"model": f"models/{MODEL}"})
+    for call in (CALL, full):
+        fields = {"model": repeated, "contents": [say({"text": "p"})]}
+        assert decode(DIALECT, fields, call=call).model == MODEL
+
+
+@pytest.mark.parametrize("other", ["gpt-image-2", "models/gpt-image-2", 7, [MODEL]])
+def test_a_body_cannot_name_another_model(other: object) -> None:
+    wrong = refusal({"model": other, "contents": [say({"text": "p"})]})
+    assert (wrong.param, MODEL in wrong.message) == ("model", True)
+
+
+@pytest.mark.parametrize("name", ["systemInstruction", "system_instruction"])
+@pytest.mark.parametrize("told", ["be\nbrief", {"parts": [{"text": "be"}, {"text": "brief"}]}, {"text": "be\nbrief"}])
+def test_an_instruction(name: str, told: object) -> None:
+    request = decode(DIALECT, {"contents": [say({"text": "p"})], name: told}, call=CALL)
+    assert (request.system, request.prompt, request.extra) == ("be\nbrief", "p", {})
+
+
+def test_an_instruction_is_a_text() -> None:
+    fields: dict[str, object] = {"contents": [say({"text": "p"})], "systemInstruction": {"parts": [inline(0)]}}
+    assert refusal(fields, upload()).param == "systemInstruction.parts[0].text"
+
+
+def test_signatures_stay_with_their_parts() -> None:
+    parts = [{"text": "Here.", "thoughtSignature": "YQ=="}, inline(0), {**inline(1), "thought_signature": "Yg=="}]
+    draft = {"text": "hm", "thought": True, "thoughtSignature": "Yw=="}
+    contents = [say({"text": "a fox"}), say(draft, *parts, role="model"), say({"text": "redder"})]
+    request = decode(DIALECT, {"contents": contents}, upload(), upload(), call=CALL)
+    assert request.turns[1] == Turn("model", ("Here.", 0, 1), ("YQ==", "", "Yg=="))
+    assert request.turns[2].signatures == ()
+
+
+@pytest.mark.parametrize("role", ["assistant", "system", "USER", 7, [], {}])
+def test_roles_that_there_are_not(role: object) -> None:
+    wrong = refusal({"contents": [{"role": role, "parts": [{"text": "p"}]}]})
+    assert (wrong.param, "user, model" in wrong.message) == ("contents[0].role", True)
+
+
+def test_a_role_may_be_missing() -> None:
+    for content in ({"parts": [{"text": "p"}]}, say({"text": "p"}, role="")):
+        assert decode(DIALECT, {"contents": [content]}, call=CALL).prompt == "p"
+
+
+@pytest.mark.parametrize(
+    ("content", "param"),
+    [
+        ({"role": "user", "part": []}, "contents[0].part"),
+        (say({"txt": "p"}), "contents[0].parts[0].txt"),
+        (say({"\ud800\x00": "p"}), "contents[0].parts[0].\\ud800\\x00"),
+        (say({"text": "p"}, {"functionCall": {}}), "contents[0].parts[1].functionCall"),
+        (say({"inlineData": {"mime": "x", "data": "y"}}), "contents[0].parts[0].inlineData.mime"),
+        (say({"file_data": {"url": "https://a.example"}}), "contents[0].parts[0].file_data.url"),
+    ],
+)
+def test_fields_that_nobody_knows(content: object, param: str) -> None:
+    assert refusal({"contents": [content]}).param == param
+
+
+def test_there_are_no_tasks() -> None:
+    wrong = refusal({"contents": [say({"text": "p"})]}, call=msgspec.structs.replace(CALL, query={"async": "True"}))
+    assert (wrong.param, "/v1/images/generations?async=true" in wrong.message) == ("async", True)
+
+
+def test_candidates_of_a_stream() -> None:
+    fields: dict[str, object] = {"contents": [say({"text": "p"})], "generationConfig": {"candidateCount": 2}}
+    assert refusal(fields, call=EVENTS).param == "candidateCount"
+    assert decode(DIALECT, fields, call=STREAM).n == 2
+
+
+def test_complaints_of_a_size_name_the_clients_field() -> None:
+    config = {"imageConfig": {"aspectRatio": "4:5", "imageSize": "3K"}}
+    request = decode(DIALECT, {"contents": [say({"text": "p"})], "generationConfig": config}, call=CALL)
+    assert request.size_fields == {"aspect": "aspectRatio", "tier": "imageSize"}
+    config = {"imageConfig": {"aspectRatio": "4:5", "imageSize": "1024x1024"}}
+    assert refusal({"contents": [say({"text": "p"})], "generationConfig": config}).param == "imageSize"
+
+
 @pytest.mark.parametrize(
     ("call", "streams"),
     [
@@ -162,6 +248,35 @@ def test_several_pictures_are_candidates() -> None:
     told = response(DIALECT.picture(CALL, request, result(PICTURE, PICTURE, texts=("Both.",)), HERE).body)
     assert [candidate.index for candidate in told.candidates] == [0, 1]
     assert [len(candidate.content.parts) for candidate in told.candidates] == [2, 1]
+
+
+PIECES = (Piece(text="One"), Piece(picture=1, signature="YQ=="), Piece(text="two"), Piece(picture=0), Piece(text="."))
+OTHER = Delivered(key="b", media_type="image/jpeg")
+
+
+def test_parts_keep_the_vendors_order() -> None:
+    drawn = result(PICTURE, OTHER, texts=("One", "two", "."), pieces=PIECES)
+    (candidate,) = response(DIALECT.picture(CALL, REQUEST, drawn, HERE).body).candidates
+    shown = [part.text or part.inline_data.mime_type for part in candidate.content.parts]
+    assert shown == ["One", "image/jpeg", "two", "image/png", "."]
+    assert [bool(part.thought_signature) for part in candidate.content.parts] == [False, True, False, False, False]
+
+
+def test_each_candidate_has_what_stands_before_its_picture() -> None:
+    request = msgspec.structs.replace(REQUEST, n=2)
+    told = response(DIALECT.picture(CALL, request, result(PICTURE, OTHER, pieces=PIECES), HERE).body)
+    shown = [[part.text or "picture" for part in candidate.content.parts] for candidate in told.candidates]
+    assert shown == [["One", "picture"], ["two", "picture", "."]]
+
+
+def test_what_google_told_is_passed_on() -> None:
+    extras = {"groundingMetadata": {"webSearchQueries": ["foxes"]}, "safetyRatings": [], "other": 1}
+    drawn = result(PICTURE, usage=USAGE, extras=extras, thought_tokens=2)
+    told = response(DIALECT.picture(CALL, REQUEST, drawn, HERE).body)
+    assert told.candidates[0].grounding_metadata.web_search_queries == ["foxes"]
+    usage = told.usage_metadata
+    assert (usage.thoughts_token_count, usage.candidates_token_count, usage.total_token_count) == (2, 1291, 1556)
+    assert [one.token_count for one in usage.candidates_tokens_details] == [1, 1290]
 
 
 def test_several_pictures_of_one_request_are_parts() -> None:
@@ -232,6 +347,18 @@ def test_errors(error: PicturaError, status: int, word: str) -> None:
     assert wrong == ([{"field": error.param, "description": "no"}] if error.param else [])
     wait = getattr(error, "retry_after_s", None)
     assert details.get("RetryInfo", {}).get("retryDelay") == (None if wait is None else f"{wait}s")
+
+
+def test_words_instead_of_a_picture_are_no_refusal() -> None:
+    reply = DIALECT.error(CALL, errors.Malformed("words instead: What colour?", upstream_code="STOP"))
+    read = sdk_errors.APIError(reply.status, as_sent(reply.body))
+    assert (read.code, read.message) == (520, "words instead: What colour?")
+    assert read.details["error"]["details"][0]["metadata"] == {"finishReason": "STOP"}
+
+
+def test_a_refusal_alone_belongs_into_the_stream() -> None:
+    assert DIALECT.streams_error(errors.Refused("no"))
+    assert not DIALECT.streams_error(errors.Failed("no"))
 
 
 @pytest.mark.parametrize(

@@ -182,6 +182,26 @@ def test_turns_keep_their_order_and_the_model_says_no_prompt() -> None:
     )
 
 
+def test_what_the_system_says_comes_first() -> None:
+    messages = [
+        {"role": "user", "content": "a cat"},
+        {"role": "assistant", "content": "which?"},
+        {"role": "system", "content": [{"text": "in blue"}]},
+        {"role": "user", "content": "a red one"},
+    ]
+    request = decode({"messages": messages})
+    assert request.prompt == "in blue\na cat\na red one"
+    assert [turn.role for turn in request.turns] == ["user", "user", "model", "user"]
+    assert request.turns[0].parts == ("in blue",)
+
+
+@pytest.mark.parametrize("role", ["tool", "User", 7, ["user"]])
+def test_roles_that_there_are_not(role: object) -> None:
+    wrong = complaint({"messages": [{"role": role, "content": "a cat"}]})
+    assert wrong.param == "messages[0].role"
+    assert "assistant" in wrong.message
+
+
 def test_mixroute_qwen_body() -> None:
     request = decode(
         {

@@ -696,7 +696,6 @@ async def test_a_job_that_was_sent_is_finished_whoever_leaves(engine: Engine, pr
     handle = await engine.submit()
     await reached.wait()
     assert not engine.gateway.forsake(handle)
-    assert not await engine.gateway.cancel(handle.job.id, "default")
     handle.leave()
     opened.set()
     await settled(lambda: engine.gateway.running == 0)
@@ -718,6 +717,31 @@ async def test_a_task_is_taken_back_at_its_vendor(engine: Engine, provider: Scri
     assert engine.job(handle).state is JobState.CANCELLED
     assert len(provider.calls) == 1
     assert engine.purse() == (0, 0)
+
+
+async def test_a_wish_to_stop_reaches_a_vendor_that_has_not_answered_yet(engine: Engine, provider: Scripted) -> None:
+    reached, opened, step = gate(TASK)
+    provider.script.extend([step, Failed("the task was cancelled", unbilled=True)])
+    handle = await engine.submit()
+    await reached.wait()
+    assert await engine.gateway.cancel(handle.job.id, "default")
+    opened.set()
+    assert (await outcome_of(handle)).result is None
+    assert [task.upstream_id for task in provider.cancelled] == ["task-1"]
+    assert engine.job(handle).state is JobState.CANCELLED
+
+
+async def test_after_a_wish_to_stop_nobody_else_is_asked(data: Path, provider: Scripted) -> None:
+    reached, opened, step = gate(Throttled("too many"))
+    provider.script.append(step)
+    async with open_engine(data, provider, channels=TWO) as engine:
+        handle = await engine.submit()
+        await reached.wait()
+        await engine.gateway.cancel(handle.job.id, "default")
+        opened.set()
+        assert (await outcome_of(handle)).result is None
+        assert [call.channel for call in provider.calls] == ["first"]
+        assert engine.purse() == (0, 0)
 
 
 async def test_a_task_that_its_vendor_finishes_all_the_same_is_delivered(engine: Engine, provider: Scripted) -> None:

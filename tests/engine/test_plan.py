@@ -317,6 +317,9 @@ async def test_a_prepaid_project_needs_a_price_on_every_channel(engine: Engine) 
     key = engine.key(PREPAID)
     priced = channel("priced", models={"my-own": ""}, price_per_picture=5)
     assert plan(engine, ask(model="my-own"), priced, key=key).hold == 5
+    # Another whose price nobody knows is not asked for it.
+    assert names(plan(engine, ask(model="my-own"), channel("not", models={"my-own": ""}), key=key)) == ["priced"]
+    engine.channels.add(channel("priced", enabled=False))
     with pytest.raises(Forbidden, match="per_picture"):
         plan(engine, ask(model="my-own"), channel("not", models={"my-own": ""}), key=key)
 

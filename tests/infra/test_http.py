@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 from aiohttp.abc import AbstractResolver, ResolveResult
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -21,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from pictura.core.errors import Lost, Malformed, NotSent, UpstreamError
 from pictura.core.picture import data_url
 from pictura.infra.dial import KEEP_ALIVE_S
-from pictura.infra.http import FREE_BYTES, Client, Request, Timeouts
+from pictura.infra.http import FREE_BYTES, MESSAGE_BYTES, MOST_MESSAGES, Client, Request, Timeouts
 from pictura.infra.payload import Part, Payload, bytes_payload, json_payload, multipart_payload
 from pictura.infra.spool import Spool
 
@@ -705,6 +706,190 @@ async def test_leaving_a_stream_hangs_up(client: Client) -> None:
             (await anext(events)).close()
             await events.aclose()
         await upstream.hung_up.wait()
+
+
+# WebSockets
+
+Talk = Callable[[web.WebSocketResponse], Awaitable[None]]
+
+
+class Speaker:
+    """A WebSocket that says what `talk` does, and then hangs up."""
+
+    def __init__(self, talk: Talk) -> None:
+        self.talk = talk
+        self.url = ""
+        self.asked: list[web.Request] = []
+        self.closed = asyncio.Event()
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        self.asked.append(request)
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        try:
+            await self.talk(socket)
+        finally:
+            self.closed.set()
+        return socket
+
+
+@contextlib.asynccontextmanager
+async def speaking(talk: Talk) -> AsyncIterator[Speaker]:
+    speaker = Speaker(talk)
+    application = web.Application()
+    application.router.add_get("/ws", speaker.answer)
+    runner = web.AppRunner(application, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    speaker.url = f"http://127.0.0.1:{runner.addresses[0][1]}/ws?clientId=fox&key={SECRET}"
+    try:
+        yield speaker
+    finally:
+        await runner.cleanup()
+
+
+async def messages(client: Client, url: str, seconds: float = 5) -> list[object]:
+    return [message async for message in client.messages(ask(url, method="GET"), seconds)]
+
+
+async def hold(socket: web.WebSocketResponse) -> None:
+    async for _ in socket:
+        pass
+
+
+async def test_messages_are_heard_until_the_other_side_hangs_up(client: Client) -> None:
+    async def talk(socket: web.WebSocketResponse) -> None:
+        await socket.send_json({"type": "status"})
+        await socket.send_bytes(b"a preview")
+        await socket.ping()
+        await socket.send_json([1, 2])
+
+    async with speaking(talk) as speaker:
+        assert await messages(client, speaker.url) == [{"type": "status"}, [1, 2]]
+        (asked,) = speaker.asked
+        assert asked.query["clientId"] == "fox"
+        assert asked.headers["Authorization"] == f"Bearer {SECRET}"
+        assert asked.headers["User-Agent"].startswith("pictura/")
+
+
+async def test_messages_are_heard_for_so_long(client: Client) -> None:
+    async def talk(socket: web.WebSocketResponse) -> None:
+        await socket.send_json("a fox")
+        await hold(socket)
+
+    async with speaking(talk) as speaker:
+        assert await messages(client, speaker.url, 0.2) == ["a fox"]
+        await speaker.closed.wait()
+
+
+async def test_whoever_never_ends_is_left(client: Client) -> None:
+    """… also one who talks on over our goodbye."""
+
+    async def talk(socket: web.WebSocketResponse) -> None:
+        while True:
+            await socket.send_json("a fox")
+            await asyncio.sleep(0)
+
+    async with speaking(talk) as speaker:
+        assert await messages(client, speaker.url) == ["a fox"] * MOST_MESSAGES
+        await speaker.closed.wait()
+
+
+async def test_whoever_has_heard_enough_hangs_up(client: Client) -> None:
+    async def talk(socket: web.WebSocketResponse) -> None:
+        await socket.send_json("a fox")
+        await hold(socket)
+
+    async with speaking(talk) as speaker:
+        async with contextlib.aclosing(client.messages(ask(speaker.url), 60)) as heard:
+            assert await anext(heard) == "a fox"
+        await speaker.closed.wait()
+
+
+async def test_cancelling_hangs_up_on_a_speaker(client: Client) -> None:
+    async with speaking(hold) as speaker:
+        task = asyncio.create_task(messages(client, speaker.url, 60))
+        while not speaker.asked:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await speaker.closed.wait()
+
+
+async def test_what_is_done_with_a_message_is_not_cut_short(client: Client) -> None:
+    async def talk(socket: web.WebSocketResponse) -> None:
+        await socket.send_json("a fox")
+        await hold(socket)
+
+    heard = []
+    async with speaking(talk) as speaker:
+        async for message in client.messages(ask(speaker.url), 0.2):
+            await asyncio.sleep(0.3)
+            heard.append(message)
+    assert heard == ["a fox"]
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["{", "NaN", "[" * 10_000, f'"{"x" * MESSAGE_BYTES}"'],
+    ids=["half", "no number", "deep", "too long"],
+)
+async def test_garbage_ends_the_messages(client: Client, said: str) -> None:
+    async def talk(socket: web.WebSocketResponse) -> None:
+        await socket.send_json("a fox")
+        await socket.send_str(said)
+        await socket.send_json("not heard")
+
+    async with speaking(talk) as speaker:
+        assert await messages(client, speaker.url) == ["a fox"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "then"),
+    [
+        (http(b"{}"), None),
+        (http(b"{}", status="404 Not Found"), stay),
+        (b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n", stall),
+        (b"SSH-2.0-OpenSSH\r\n\r\n", None),
+        (b"", None),
+        (b"", reset),
+        (b"", stall),
+    ],
+    ids=["no socket", "not there", "wrong key", "no http", "hangs up", "reset", "silent"],
+)
+async def test_without_a_websocket_there_are_no_messages(
+    client: Client, answer: bytes, then: Callable[[asyncio.StreamWriter], Awaitable[None]] | None
+) -> None:
+    async with serving(Upstream(answer, then)) as upstream:
+        assert await messages(client, upstream.url, 0.3) == []
+        assert upstream.requests[0].headers["upgrade"] == "websocket"
+        await upstream.hung_up.wait()
+
+
+async def test_messages_from_nowhere(client: Client) -> None:
+    for url in (f"http://127.0.0.1:{free_port()}/", "", "ftp://h/", "http://h:99999/"):
+        assert await messages(client, url) == []
+    async with speaking(hold) as speaker:
+        assert [message async for message in client.messages(Request(url=speaker.url), 5)] == []  # a private network
+        assert speaker.asked == []
+
+
+async def test_a_handshake_follows_no_redirect(client: Client) -> None:
+    async with speaking(hold) as speaker:
+        away = http(b"", status="302 Found", extra=f"Location: {speaker.url}\r\n")
+        async with serving(Upstream(away, then=stay)) as upstream:
+            assert await messages(client, upstream.url) == []
+        assert speaker.asked == []
+
+
+async def test_messages_come_through_a_proxy(client: Client) -> None:
+    async with serving(Upstream(http(b"", status="403 Forbidden"))) as proxy:
+        request = Request(
+            url="https://api.example.com/ws", proxy=f"http://127.0.0.1:{proxy.port}", allow_private=True, method="GET"
+        )
+        assert [message async for message in client.messages(request, 5)] == []
+        assert proxy.requests[0].line == "CONNECT api.example.com:443 HTTP/1.1"
 
 
 def self_signed(folder: Path) -> ssl.SSLContext:

@@ -55,7 +55,7 @@ async def test_a_picture_at_its_default(ask: Make, comfy: Channel) -> None:
 async def test_pictures_of_a_size_and_a_seed(ask: Make, comfy: Channel, open_spools: OpenSpools) -> None:
     params = {"seed": 7, "steps": 4, "guidance_scale": 1.5, "negative_prompt": "rain", "sampler_name": "dpmpp_2m"}
     started = await ComfyUI().start(ask(NAMED, n=2, size=parse("64x96"), params=params), comfy)
-    assert started.state == {"seed": "7"}
+    assert started.state["seed"] == "7"
     done = await finish(started, comfy)
     assert [raw.seed for raw in done.pictures] == [7, 7]
     media = [sniff(raw.spool.read, raw.spool.size) for raw in done.pictures if raw.spool]
@@ -265,6 +265,119 @@ async def test_a_workflow_that_the_server_cannot_run_is_the_operators(serve: Ser
     assert found.message == "Node 'KSampler' not found.: Node ID '#1'"
 
 
+# -- progress --
+
+
+HEARD = Pending(upstream_id="42", state={"seed": "7", "client": "job-1", "progress": "30"})
+
+
+def told(type: str, data: Mapping[str, object], prompt: str = "42") -> dict[str, object]:
+    return {"type": type, "data": {"prompt_id": prompt, **data}}
+
+
+def steps(value: object, most: object = 20) -> dict[str, object]:
+    return {"value": value, "max": most}
+
+
+ENDED = told("executing", {"node": None})
+
+
+def speaks(*messages: object, place: str = "queue_running") -> tuple[Handler, list[str]]:
+    """A server that works at task 42, and says this to whoever listens, and then nothing."""
+    answer, _ = scripted(history={}, queue={place: [[0, "42"]]})
+    asked: list[str] = []
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        asked.append(request.path_qs.removeprefix("/v1"))
+        if request.path != "/v1/ws":
+            return await answer(request)
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        for message in messages:
+            await socket.send_json(message)
+        async for _ in socket:
+            pass
+        return socket
+
+    return handler, asked
+
+
+async def progress(serve: Serve, *messages: object) -> str:
+    handler, asked = speaks(*messages)
+    found = await ComfyUI().check(HEARD, await serve(handler))
+    assert isinstance(found, Pending)
+    assert asked == ["/history/42", "/queue", "/ws?clientId=job-1"]
+    assert found.poll_after_s == HEARD.poll_after_s
+    return found.state["progress"]
+
+
+async def test_progress_rises_while_a_task_runs(ask: Make, comfy: Channel) -> None:
+    said = ask(CARD, prompt="[fault:long 2]", size=parse("64x64"), client_id="job-1")
+    outcome: Pending | Done = await ComfyUI().start(said, comfy)
+    found: list[int] = []
+    while isinstance(outcome, Pending):
+        found += [int(outcome.state["progress"])] if "progress" in outcome.state else []
+        outcome = await ComfyUI().check(outcome, comfy)
+    assert found == sorted(found) and len(set(found)) > 5
+    assert 0 <= found[0] < 50 <= found[-1] <= 100
+
+
+@pytest.mark.parametrize(
+    ("message", "found"),
+    [
+        (told("progress", steps(10)), "50"),
+        (told("progress", steps(20)), "100"),
+        (told("progress", steps(30)), "100"),
+        (told("progress", steps(1)), "30"),
+        (told("progress", steps(10.5)), "52"),
+        (told("progress_state", {"nodes": {"1": steps(1, 1), "2": steps(8), "3": steps(12), "4": steps(0, 1)}}), "50"),
+    ],
+    ids=["half", "whole", "more", "less than before", "not whole", "of several nodes"],
+)
+async def test_how_far_a_task_is(message: object, found: str, serve: Serve) -> None:
+    assert await progress(serve, {"type": "status", "data": {"status": {}}}, message) == found
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        told("progress", steps(10), "41"),
+        {"type": "progress", "data": steps(10)},
+        told("progress", steps(1, 1)),
+        told("progress", steps(10, 0)),
+        told("progress", steps(-10)),
+        told("progress", steps("10")),
+        told("progress", steps(10, None)),
+        told("progress_state", {"nodes": {"1": steps(0, 1)}}),
+        told("progress_state", {"nodes": [steps(10)]}),
+        told("executing", {"node": "sampler"}),
+        told("executed", steps(10)),
+        {"type": "progress"},
+        [],
+    ],
+)
+async def test_what_says_nothing_about_how_far_it_is(message: object, serve: Serve) -> None:
+    """The message after it does; at the end of the task nobody goes on listening."""
+    assert await progress(serve, message, told("executing", {"node": None}, "41"), told("progress", steps(8))) == "40"
+    assert await progress(serve, message, ENDED, told("progress", steps(8))) == "30"
+
+
+async def test_silence_says_nothing(serve: Serve) -> None:
+    assert await progress(serve) == "30"
+
+
+async def test_without_a_websocket_there_is_no_progress(serve: Serve) -> None:
+    handler, asked = scripted(history={}, queue={"queue_running": [[0, "42"]]}, ws=404)
+    assert await ComfyUI().check(HEARD, await serve(handler)) == HEARD
+    assert [word for word, _ in asked] == ["history", "queue", "ws"]
+
+
+async def test_nobody_listens_for_a_task_that_waits(serve: Serve) -> None:
+    handler, asked = speaks(told("progress", steps(10)), place="queue_pending")
+    assert await ComfyUI().check(HEARD, await serve(handler)) == HEARD
+    assert asked == ["/history/42", "/queue"]
+
+
 # -- workflows --
 
 
@@ -293,10 +406,12 @@ async def test_every_input_of_a_workflow_has_a_value(serve: Serve, ask: Make) ->
     upload = {"name": "a.png", "subfolder": "pictura", "type": "temp"}
     handler, asked = scripted(upload=upload, prompt={"prompt_id": "42"})
     image = shown(Image.new("RGBA", (64, 64)))
-    await ComfyUI().start(ask(NAMED, images=(image,), mask=image), await serve(handler))
+    said = ask(NAMED, images=(image,), mask=image, client_id="job-1")
+    started = await ComfyUI().start(said, await serve(handler))
     sent = next(body for word, body in asked if word == "prompt")
     assert isinstance(sent, dict) and sent["prompt"].keys() == INPAINT.keys()
     assert "{{" not in str(sent)
+    assert sent["client_id"] == started.state["client"] == "job-1"
     assert sent["prompt"]["image"]["inputs"] == {"image": "pictura/a.png [temp]"}
     assert sent["prompt"]["sampler"]["inputs"]["denoise"] == 1.0
 

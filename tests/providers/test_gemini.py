@@ -13,6 +13,7 @@ from pictura.core.media import flaw, sniff
 from pictura.core.model import ModelCard
 from pictura.core.price import PerToken, Usage
 from pictura.core.request import Turn
+from pictura.core.result import Piece
 from pictura.core.size import Size, allowed, fit, parse
 from pictura.infra.http import Timeouts
 from pictura.infra.spool import Spool
@@ -130,6 +131,28 @@ async def test_a_conversation_stays_one(serve: Serve, ask: Make, picture: Callab
     assert signed == [None, *["skip_thought_signature_validator"] * 2, *[None] * 4]
 
 
+async def test_signatures_go_back_where_they_came_from(
+    serve: Serve, ask: Make, picture: Callable[..., AskPicture]
+) -> None:
+    asked: Asked = []
+    turns = (Turn("user", ("a fox",)), Turn("model", ("Here", 0), ("", "c2lnbmVk")), Turn("user", ("redder",)))
+    await Gemini().start(ask(FLASH, images=(picture(),), turns=turns), await serve(notes(asked)))
+    contents = asked[0][2]["contents"]
+    assert isinstance(contents, list)
+    signed = [part.get("thoughtSignature") for turn in contents for part in turn["parts"]]
+    assert signed == [None, "skip_thought_signature_validator", "c2lnbmVk", None]
+
+
+async def test_an_instruction_stands_beside_the_contents(serve: Serve, ask: Make) -> None:
+    asked: Asked = []
+    for card in (FLASH, IMAGEN):
+        await Gemini().start(ask(card, system="in blue"), await serve(notes(asked)))
+    spoken, predicted = (body for _, _, body in asked)
+    assert spoken["systemInstruction"] == {"parts": [{"text": "in blue"}]}
+    assert spoken["contents"] == [{"role": "user", "parts": [{"text": "a fox"}]}]
+    assert predicted["instances"] == [{"prompt": "in blue\na fox"}]
+
+
 async def test_a_prediction(serve: Serve, ask: Make) -> None:
     asked: Asked = []
     said = ask(
@@ -185,6 +208,38 @@ async def test_of_several_pictures_the_last_goes_first(serve: Serve, ask: Make) 
     drafts = [{"inlineData": {"data": base64.b64encode(name).decode()}} for name in (b"one", b"two", b"three")]
     done = await Gemini().start(ask(FLASH), await serve(says(drew(*drafts))))
     assert [content(raw.spool) for raw in done.pictures] == [b"three", b"one", b"two"]
+    assert [piece.picture for piece in done.pieces] == [1, 2, 0]
+
+
+async def test_texts_and_pictures_keep_their_order_and_signatures(serve: Serve, ask: Make) -> None:
+    long = base64.b64encode(bytes(200_000)).decode()
+    parts = ({"text": "One"}, blob(thoughtSignature=BASE64), {"text": "", "thoughtSignature": "c2lnbmVk"})
+    answer = drew(*parts, {"text": "two", "thoughtSignature": long})
+    done = await Gemini().start(ask(FLASH), await serve(says(answer)))
+    assert done.pieces == (
+        Piece(text="One"),
+        Piece(picture=0, signature=BASE64),
+        Piece(signature="c2lnbmVk"),
+        Piece(text="two"),
+    )
+    assert done.texts == ("One", "two")
+
+
+async def test_what_google_tells_beside_a_picture(serve: Serve, ask: Make) -> None:
+    grounding = {"webSearchQueries": ["foxes"], "groundingChunks": [{"web": {"uri": "https://a.example"}}]}
+    ratings = [{"category": "HARM_CATEGORY_HARASSMENT", "probability": "NEGLIGIBLE"}]
+    answer = drew(blob(), usageMetadata=COUNTED)
+    answer["candidates"][0] |= {"groundingMetadata": grounding, "safetyRatings": ratings}  # type: ignore[index]
+    done = await Gemini().start(ask(FLASH), await serve(says(answer)))
+    assert done.extras == {"groundingMetadata": grounding, "safetyRatings": ratings}
+    assert done.thought_tokens == 208
+
+
+@pytest.mark.parametrize("told", [None, "much", [], {"html": "x" * 40_000}])
+async def test_what_is_none_or_too_much_is_left_out(told: object, serve: Serve, ask: Make) -> None:
+    answer = drew(blob())
+    answer["candidates"][0] |= {"groundingMetadata": told, "safetyRatings": told}  # type: ignore[index]
+    assert (await Gemini().start(ask(FLASH), await serve(says(answer)))).extras == {}
 
 
 COUNTED = {
@@ -257,10 +312,14 @@ async def test_a_candidate_may_be_refused(reason: str, serve: Serve, ask: Make) 
     assert (found.reason, found.message, found.possibly_billed) == (reason, "Try rephrasing the prompt.", True)
 
 
-async def test_a_polite_text_is_a_refusal(serve: Serve, ask: Make) -> None:
-    found = await fault(ask(FLASH), await serve(says(drew({"text": "I cannot\ndraw that."}, **SPENT))))
-    assert isinstance(found, Refused)
-    assert (found.message, found.reason, found.possibly_billed) == ("I cannot draw that.", "STOP", True)
+@pytest.mark.parametrize("reason", ["STOP", "NO_IMAGE", "IMAGE_OTHER"])
+async def test_words_instead_of_a_picture(reason: str, serve: Serve, ask: Make) -> None:
+    """It may have declined, or asked back: nobody but a reader can tell."""
+    found = await fault(ask(FLASH), await serve(says(drew({"text": f"What\ncolour?{'!' * 900}"}, finish=reason))))
+    assert isinstance(found, Malformed)
+    assert found.message.startswith("the provider answered with words instead of a picture: What colour?!")
+    assert len(found.message) < 600
+    assert (found.upstream_code, found.possibly_billed) == (reason, True)
 
 
 @pytest.mark.parametrize("reason", OTHER_ENDS)

@@ -6,7 +6,7 @@ import io
 from collections.abc import Awaitable, Callable
 
 import pytest
-from aiohttp import ClientSession, FormData
+from aiohttp import ClientSession, ClientWebSocketResponse, FormData, WSMsgType
 from PIL import Image
 
 from pictura.sandbox.server import Sandbox
@@ -76,8 +76,9 @@ class Server:
             found: Document = await answer.json()
             return found
 
-    async def begin(self, graph: Graph) -> str:
-        return str((await self.post("/prompt", {"prompt": graph}))["prompt_id"])
+    async def begin(self, graph: Graph, client: str = "") -> str:
+        named = {"client_id": client} if client else {}
+        return str((await self.post("/prompt", {"prompt": graph, **named}))["prompt_id"])
 
     async def ended(self, id: str) -> Document:
         while True:
@@ -238,14 +239,82 @@ async def test_tasks_survive_a_new_sandbox(server: Server) -> None:
         await other.close()
 
 
+# -- over a WebSocket --
+
+
+async def heard(socket: ClientWebSocketResponse) -> list[tuple[str, Document]]:
+    """What it says until a task has ended."""
+    found: list[tuple[str, Document]] = []
+    while not found or found[-1][0] != "executing" or found[-1][1]["node"]:
+        message = await socket.receive_json(timeout=5)
+        found.append((message["type"], message["data"]))
+    return found
+
+
+async def test_a_client_hears_of_its_own_prompts(server: Server) -> None:
+    async with server.http.ws_connect(f"{server.url}/ws", params={"clientId": "fox"}) as socket:
+        greeting = {"status": {"exec_info": {"queue_remaining": 0}}, "sid": "fox"}
+        assert await socket.receive_json() == {"type": "status", "data": greeting}
+        await server.begin(asking("another's"), "hen")
+        await server.begin(asking("nobody's"))
+        id = await server.begin(asking("[fault:long 0.5]"), "fox")
+        found = await heard(socket)
+    assert {data["prompt_id"] for _, data in found} == {id}
+    types = [type for type, _ in found]
+    count = types.count("progress")
+    assert types == ["execution_start", "executing", *["progress"] * count, "execution_success", "executing"]
+    made = [int(str(data["value"])) for type, data in found if type == "progress"]
+    assert made == sorted(set(made)) and len(made) > 3
+    assert {data["max"] for type, data in found if type == "progress"} == {20}
+
+
+async def test_whoever_comes_late_hears_the_rest(server: Server) -> None:
+    id = await server.begin(asking("[fault:long 1]"), "fox")
+    await running(server, id)
+    async with server.http.ws_connect(f"{server.url}/ws?clientId=fox") as socket:
+        types = {type for type, _ in await heard(socket)}
+    assert types == {"status", "progress", "execution_success", "executing"}
+
+
+@pytest.mark.parametrize(
+    ("prompt", "event"), [("[fault:failed]", "execution_error"), ("[fault:long 5]", "execution_interrupted")]
+)
+async def test_a_client_hears_how_it_ends(prompt: str, event: str, server: Server) -> None:
+    async with server.http.ws_connect(f"{server.url}/ws?clientId=fox") as socket:
+        id = await server.begin(asking(prompt), "fox")
+        if event == "execution_interrupted":
+            await stopped_while_running(server, id)
+        assert [type for type, _ in await heard(socket)][-2] == event
+
+
+async def test_a_listener_does_not_keep_the_sandbox_open(server: Server) -> None:
+    other = Sandbox(accepts=lambda key: key == KEY)
+    async with server.http.ws_connect(f"{await other.start()}/comfyui/ws") as socket:
+        assert len((await socket.receive_json())["data"]["sid"]) == 32
+        closing = asyncio.create_task(other.close())
+        assert (await socket.receive()).type is WSMsgType.CLOSE
+        await closing
+
+
+async def test_a_listener_needs_the_key_and_a_websocket(address: str, server: Server) -> None:
+    async with ClientSession() as http, http.get(f"{address}/comfyui/ws") as answer:
+        assert answer.status == 401
+    async with server.http.get(f"{server.url}/ws") as answer:
+        assert answer.status == 400
+
+
 # -- stopped, failed --
 
 
-async def stopped_while_running(server: Server, id: str) -> None:
+async def running(server: Server, id: str) -> None:
     while True:
         if await place(server, id) == "queue_running":
             break
         await asyncio.sleep(0.01)
+
+
+async def stopped_while_running(server: Server, id: str) -> None:
+    await running(server, id)
     await server.post("/interrupt", {"prompt_id": "another"})
     await server.post("/interrupt", {"prompt_id": id})
 
@@ -333,7 +402,7 @@ async def test_without_the_key_it_is_shut(address: str) -> None:
         assert answer.status == 401
 
 
-@pytest.mark.parametrize("path", ["/object_info", "/ws", "/history"])
+@pytest.mark.parametrize("path", ["/object_info", "/history"])
 async def test_other_paths_are_not_there(path: str, server: Server) -> None:
     async with server.http.get(server.url + path) as answer:
         assert answer.status == 404

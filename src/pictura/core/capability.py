@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from pictura.core.errors import BadRequest, Unsupported
 from pictura.core.model import Choice, Descriptor, Flag, ModelCard, Span, Words
@@ -11,6 +11,8 @@ from pictura.core.request import ImageRequest
 
 #: Options that the house itself heeds, in choosing a channel; no card need list them.
 PREFERENCES = frozenset({"input_region"})
+#: Options that say nothing without a picture.
+OF_EDITS = frozenset({"input_fidelity", "image_reference"})
 
 _NUMBER = re.compile(r"[+-]?[0-9]{1,18}(\.[0-9]{1,18})?")
 
@@ -22,7 +24,7 @@ def check(request: ImageRequest, card: ModelCard) -> list[BadRequest]:
         *_pictures(request, card),
         *_mask(request, card),
         *_count(request, card),
-        *_options(request.params, card),
+        *_options(request, card),
         *_needed(request, card),
         *_output(request, card),
     ]
@@ -37,8 +39,9 @@ def takes(value: object, descriptor: Descriptor) -> bool:
     if isinstance(descriptor, Choice):
         return isinstance(value, str) and value in descriptor.values
     if isinstance(descriptor, Span):
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        return number and descriptor.low <= float(str(value)) <= descriptor.high and _whole_enough(value, descriptor)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return False
+        return descriptor.low <= value <= descriptor.high and _whole_enough(value, descriptor)
     if isinstance(descriptor, Flag):
         return isinstance(value, bool)
     if isinstance(descriptor, Words):
@@ -125,10 +128,12 @@ def _count(request: ImageRequest, card: ModelCard) -> Iterator[BadRequest]:
         yield BadRequest(f"n is {request.n}; {card.id} draws {drawn} a request", param="n")
 
 
-def _options(params: Mapping[str, object], card: ModelCard) -> Iterator[BadRequest]:
-    for name, value in params.items():
+def _options(request: ImageRequest, card: ModelCard) -> Iterator[BadRequest]:
+    for name, value in request.params.items():
         descriptor = card.params.get(name)
-        if descriptor is None:
+        if name in OF_EDITS and not request.images and not neutral(value):
+            yield Unsupported(f"{name} is about the picture to edit, and none was sent; leave it out", param=name)
+        elif descriptor is None:
             if name not in PREFERENCES and not neutral(value):
                 yield Unsupported(f"{card.id} does not take {name}; leave it out", param=name)
         elif not takes(value, descriptor) and not (neutral(value) and isinstance(descriptor, Choice)):

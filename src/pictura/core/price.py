@@ -124,6 +124,8 @@ class PerToken(msgspec.Struct, frozen=True, kw_only=True, tag="token"):
     cached_in: int | None = None
     #: Upper bound of the tokens of one input picture, for the hold.
     input_tokens: int = 6_000
+    #: Upper bound of the tokens of text (thoughts too) that come with one picture, for the hold.
+    words_out: int = 0
 
 
 Price = Free | PerPicture | PriceList | PerMegapixel | PerToken
@@ -134,7 +136,7 @@ def quote(price: Price, order: Order) -> int:
     if isinstance(price, PerToken):
         # A token is at least one byte of text, so the prompt's bytes bound its tokens.
         usage = estimate(price, order, input_tokens=price.input_tokens, text_tokens=order.prompt_bytes + 100)
-        return _token_bill(price, usage)
+        return _token_bill(price, usage + Usage(text_out=price.words_out * len(order.sizes)))
     return bill(price, order)
 
 

@@ -52,10 +52,14 @@ class InputPicture(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Turn(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What one side said in a conversation: texts, and pictures by their place among the request's `images`."""
+    """What one side said in a conversation: texts, and pictures by their place among the request's `images`.
+
+    `signatures`: what the vendor signed each of the parts with and wants back, "" where nothing; none at all: ().
+    """
 
     role: Literal["user", "model"] = "user"
     parts: tuple[str | int, ...] = ()
+    signatures: tuple[str, ...] = ()
 
 
 class ImageRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -68,6 +72,8 @@ class ImageRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     mask: InputPicture | None = None
     #: The conversation, where prompt and images alone do not say it: several turns, or texts between pictures.
     turns: tuple[Turn, ...] = ()
+    #: What holds for the whole conversation; the first lines of the prompt where the vendor has no place for it.
+    system: str = ""
     n: int = 1
     size: Size = AUTO
     #: Which field said the `pixels`, the `aspect`, the `tier` of the size, where it was not `size`.

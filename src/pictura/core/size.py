@@ -218,7 +218,7 @@ def _free(asked: Size, sizes: FreePixels) -> Size | None:
     if asked.tier and sizes.tiers and not own:
         return None
     shape = ratio(asked) or Fraction(1)
-    wanted = area(asked) or 1024**2
+    wanted = area(asked) or area(parse(sizes.default)) or 1024**2
     found = _preset(shape, wanted, sizes.presets) or _into_window(shape, wanted, sizes)
     return found if found and _is_tier(found, asked.tier) else None
 
@@ -338,7 +338,10 @@ def _nearest_shape(asked: Size, sizes: Shapes) -> Size:
 
 def _nearest_tier(wanted: int, tiers: tuple[str, ...]) -> str:
     known = [tier for tier in tiers if tier.upper() in TIER_EDGE]
-    return min(known, key=lambda t: abs(math.log(wanted / TIER_EDGE[t.upper()] ** 2)), default="") if wanted else ""
+    edge = math.sqrt(wanted)
+    # Of two that are as near the smaller one, which is also the cheaper: 3K is 2K where there is 4K.
+    apart = {tier: (abs(TIER_EDGE[tier.upper()] - edge), TIER_EDGE[tier.upper()]) for tier in known}
+    return min(known, key=lambda tier: apart[tier], default="") if wanted else ""
 
 
 def _nearest_free(asked: Size, sizes: FreePixels) -> Size:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 import msgspec
@@ -84,5 +85,16 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def chinese(self) -> bool:
         """Does the client ask for Chinese before English?"""
-        wanted = self.headers.get("accept-language", "").lower()
-        return "zh" in wanted and (wanted.find("en") == -1 or wanted.find("zh") < wanted.find("en"))
+        liked = _liked(self.headers.get("accept-language", "").lower())
+        return liked.get("zh", 0) > liked.get("en", 0)
+
+
+def _liked(header: str) -> dict[str, float]:
+    """By language how much it is liked, from `Accept-Language` (RFC 9110); of equal ones the first a little more."""
+    found: dict[str, float] = {}
+    for place, entry in enumerate(header.split(",")[:20]):
+        tag, _, weight = entry.strip().partition(";")
+        said = re.fullmatch(r"\s*q=([01](?:\.\d{0,3})?)\s*", weight)
+        liked = float(said[1]) if said else 1.0
+        found.setdefault(tag.strip().partition("-")[0], liked and liked - place / 10_000)
+    return found

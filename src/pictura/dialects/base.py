@@ -238,6 +238,10 @@ class Dialect(ABC):
         """The last event of a stream that failed."""
         return Event("error", self.error(call, error).body)
 
+    def streams_error(self, error: PicturaError) -> bool:
+        """Is this error told as an event of its stream, though the stream has not begun yet?"""
+        return False
+
     def preview(self, call: Call, request: ImageRequest, index: int, picture: Inline) -> Event | None:
         """A partial picture as an event; None where the dialect has none."""
         return None

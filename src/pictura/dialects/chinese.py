@@ -7,8 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pictura.core.errors import InsufficientBalance, PicturaError, RateLimited, RetiredModel, Unsupported
+from pictura.core.errors import (
+    BadRequest,
+    InsufficientBalance,
+    PicturaError,
+    RateLimited,
+    RetiredModel,
+    Unsupported,
+)
 from pictura.core.money import show
+
+#: Whose sentence says it all; what the English message adds is a hint for those who write clients.
+_COMPLETE = frozenset(
+    {
+        *("unauthorized", "model_not_found", "job_not_found", "upstream_unreachable", "upstream_throttled", "timeout"),
+        *("upstream_lost", "upstream_malformed", "internal_error", "request_timeout"),
+    }
+)
 
 _SENTENCES: Mapping[str, str] = {
     "invalid_request": "请求参数有误",
@@ -17,10 +32,10 @@ _SENTENCES: Mapping[str, str] = {
     "unsupported_media_type": "不支持的 Content-Type",
     "request_timeout": "请求体传输超时",
     "not_found": "接口不存在",
-    "job_not_found": "任务不存在",
-    "model_not_found": "模型不存在",
+    "job_not_found": "任务不存在，或不属于当前项目",
+    "model_not_found": "模型不存在，可用模型见 GET /v1/models",
     "model_retired": "该模型已下线",
-    "unauthorized": "无效的令牌",
+    "unauthorized": "无效的令牌，请以 Authorization: Bearer <key> 提供有效的密钥",
     "forbidden": "该令牌无权执行此操作",
     "insufficient_balance": "用户额度不足",
     "cap_reached": "令牌额度不足",
@@ -43,7 +58,12 @@ def said(error: PicturaError) -> str:
     codes = (str(vars(kind).get("code", "")) for kind in type(error).__mro__)
     sentence = next((_SENTENCES[code] for code in codes if code in _SENTENCES), "请求失败")
     facts = _facts(error)
-    return f"{sentence}：{facts}" if facts else f"{sentence}（{error.message}）"
+    if facts:
+        return f"{sentence}：{facts}"
+    if error.code in _COMPLETE:
+        return sentence
+    where = f"：{error.param}" if error.param and isinstance(error, BadRequest) else ""
+    return f"{sentence}{where}（{error.message}）"
 
 
 def _facts(error: PicturaError) -> str:

@@ -13,10 +13,10 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from pictura.core.errors import BadRequest, PicturaError, Refused
+from pictura.core.errors import BadRequest, Malformed, PicturaError, Refused
 from pictura.core.price import Usage
 from pictura.core.request import Body, ImageRequest
-from pictura.core.result import Delivered, ImageResult
+from pictura.core.result import Delivered, ImageResult, Piece
 from pictura.core.views import Call, ModelView
 from pictura.dialects.base import (
     Dialect,
@@ -32,7 +32,8 @@ from pictura.dialects.base import (
     error_headers,
     result_headers,
 )
-from pictura.dialects.union import QUALITY_WORDS, decode_union
+from pictura.dialects.kinds import short
+from pictura.dialects.union import PICTURE_KEYS, QUALITY_WORDS, decode_union
 
 _ARGUMENT = "INVALID_ARGUMENT"
 _UNAVAILABLE = "UNAVAILABLE"
@@ -82,6 +83,25 @@ _HARMLESS = frozenset(
         *("presencePenalty", "frequencyPenalty", "thinkingConfig", "thinking_config", "mediaResolution"),
     }
 )
+_ROLES = (None, "", "user", "model")
+_CONTENT_FIELDS = frozenset({"role", "parts"})
+_PART_FIELDS = frozenset(
+    {
+        *("text", "inlineData", "inline_data", "fileData", "file_data", "thought", "thoughtSignature"),
+        *("thought_signature", "mediaResolution", "media_resolution", "videoMetadata", "video_metadata"),
+    }
+)
+_BLOB_FIELDS = frozenset({"mimeType", "mime_type", "data", "displayName", "display_name"})
+_FILE_FIELDS = frozenset({"mimeType", "mime_type", "fileUri", "file_uri", "displayName", "display_name"})
+#: What may stand in the data of a part.
+_DATA_FIELDS = {
+    **dict.fromkeys(("inlineData", "inline_data"), _BLOB_FIELDS),
+    **dict.fromkeys(("fileData", "file_data"), _FILE_FIELDS),
+}
+#: What a candidate tells beside its picture.
+_EXTRAS = ("groundingMetadata", "safetyRatings")
+#: How Google writes a model's full name.
+_MODELS = "models/"
 _RPC = "type.googleapis.com/google.rpc."
 #: Where a list of models ends, unless its client says so.
 _PAGE = 1000
@@ -110,9 +130,20 @@ class Gemini(Dialect):
     )
 
     def decode(self, call: Call, body: Body, *, edit: bool) -> ImageRequest:
-        """A stream is asked for by the path and `alt=sse`, nowhere else."""
+        """The model is the path's; a stream is asked for by the path and `alt=sse`, nowhere else."""
+        if call.query.get("async", "").lower() == "true":
+            raise BadRequest(
+                "generateContent makes no tasks: send this without async=true, or ask where tasks are, "
+                "POST /openai/v1/images/generations?async=true",
+                param="async",
+            )
+        call, body = _named(call, body)
+        _check_contents(body.fields.get("contents"), "contents")
         request = decode_union(call, body, self.habits, edit=edit)
-        return msgspec.structs.replace(request, stream=_streams(call) and call.query.get("alt") == "sse")
+        streams = _streams(call) and call.query.get("alt") == "sse"
+        if streams and request.n > 1:
+            raise BadRequest("candidateCount must be 1 with alt=sse; ask for more without it", param="candidateCount")
+        return msgspec.structs.replace(request, stream=streams)
 
     def picture(self, call: Call, request: ImageRequest, result: ImageResult, hands: Hands) -> Reply:
         return Reply(_chunked(call, _response(call, request, result, hands)), headers=result_headers(result))
@@ -129,6 +160,10 @@ class Gemini(Dialect):
 
     def failed_event(self, call: Call, error: PicturaError) -> Event:
         return Event("", self.error(call, error).body)
+
+    def streams_error(self, error: PicturaError) -> bool:
+        """A refusal is an answer there, not an error."""
+        return isinstance(error, Refused)
 
     def models(self, call: Call, views: Sequence[ModelView]) -> Reply:
         """In pages, as `pageSize` and `pageToken` say."""
@@ -160,6 +195,50 @@ def _chunked(call: Call, told: dict[str, object]) -> object:
     return [told] if _streams(call) and call.query.get("alt") != "sse" else told
 
 
+# -- requests --
+
+
+def _named(call: Call, body: Body) -> tuple[Call, Body]:
+    """With the model that the path names, which a body may repeat."""
+    named = call.place.get("model", "").removeprefix(_MODELS)
+    if not named:
+        return call, body
+    repeated = body.fields.get("model") or named
+    if not isinstance(repeated, str) or repeated.removeprefix(_MODELS) != named:
+        raise BadRequest(f"model is {named[:200]!r} in the path; leave it out of the body", param="model")
+    fields = {name: value for name, value in body.fields.items() if name != "model"}
+    return msgspec.structs.replace(call, place={**call.place, "model": named}), Body(fields, body.uploads, body.form)
+
+
+def _check_contents(value: object, param: str) -> None:
+    """Raises BadRequest for a role that there is not and for fields that nobody knows."""
+    for content, where in _objects(value, param):
+        _check_fields(content, _CONTENT_FIELDS, where)
+        if content.get("role") not in _ROLES:
+            raise BadRequest(f"{where}.role is not valid; please use a valid role: user, model", param=f"{where}.role")
+        for part, place in _objects(content.get("parts"), f"{where}.parts"):
+            # Other routers' ways to show a picture mean here what they mean there.
+            _check_fields(part, _PART_FIELDS, place, others=PICTURE_KEYS)
+            for name, known in _DATA_FIELDS.items():
+                for data, inside in _objects(part.get(name), f"{place}.{name}"):
+                    _check_fields(data, known, inside)
+
+
+def _objects(value: object, param: str) -> list[tuple[Mapping[str, object], str]]:
+    """The objects of a list and where they stand; what is none is complained of where it is read."""
+    if isinstance(value, dict):
+        return [(value, param)]
+    entries = enumerate(value) if isinstance(value, list) else ()
+    return [(entry, f"{param}[{place}]") for place, entry in entries if isinstance(entry, dict)]
+
+
+def _check_fields(value: Mapping[str, object], known: frozenset[str], where: str, others: Sequence[str] = ()) -> None:
+    for name in value:
+        if name not in known and name not in others:
+            shown = f"{where}.{short(repr(name)[1:-1])}"
+            raise BadRequest(f"{shown} is unknown; {where} takes {', '.join(sorted(known))}", param=shown)
+
+
 def _number(query: Mapping[str, str], name: str, default: int) -> int:
     said = query.get(name, "")
     if not said:
@@ -173,23 +252,50 @@ def _number(query: Mapping[str, str], name: str, default: int) -> int:
 
 
 def _response(call: Call, request: ImageRequest, result: ImageResult, hands: Hands) -> dict[str, object]:
-    """Texts stand before the first picture; where several were asked for, each is a candidate."""
-    pictures = [_part(request, picture, hands) for picture in result.pictures]
-    texts = [{"text": text} for text in result.texts]
-    groups = [[picture] for picture in pictures] if request.n > 1 else [pictures]
+    """In the vendor's order, else texts before pictures; where several were asked for, each is a candidate."""
+    pieces = result.pieces or (
+        *(Piece(text=text) for text in result.texts),
+        *(Piece(picture=place) for place in range(len(result.pictures))),
+    )
+    groups = _by_picture(pieces) if request.n > 1 else [pieces]
     return {
         "candidates": [
             {
-                "content": {"role": "model", "parts": [*(texts if index == 0 else []), *group]},
+                "content": {"role": "model", "parts": [_piece(piece, request, result, hands) for piece in group]},
                 "finishReason": "STOP",
                 "index": index,
+                **(_extras(result) if index == 0 else {}),
             }
             for index, group in enumerate(groups)
         ],
-        "usageMetadata": _usage(result.usage or Usage()),
+        "usageMetadata": _usage(result.usage or Usage(), result.thought_tokens),
         "modelVersion": request.model,
         "responseId": call.job_id or call.request_id,
     }
+
+
+def _by_picture(pieces: Sequence[Piece]) -> list[list[Piece]]:
+    """Each picture with what stands before it; what stands after the last belongs to that."""
+    groups: list[list[Piece]] = []
+    before: list[Piece] = []
+    for piece in pieces:
+        before.append(piece)
+        if piece.picture is not None:
+            groups.append(before)
+            before = []
+    return [*groups[:-1], [*groups[-1], *before]] if groups else [before]
+
+
+def _piece(piece: Piece, request: ImageRequest, result: ImageResult, hands: Hands) -> dict[str, object]:
+    signature = {"thoughtSignature": piece.signature} if piece.signature else {}
+    if piece.picture is None:
+        return {"text": piece.text, **signature}
+    return {**_part(request, result.pictures[piece.picture], hands), **signature}
+
+
+def _extras(result: ImageResult) -> dict[str, object]:
+    """What Google itself told, where it was asked."""
+    return {name: result.extras[name] for name in _EXTRAS if name in result.extras}
 
 
 def _part(request: ImageRequest, picture: Delivered, hands: Hands) -> dict[str, object]:
@@ -199,14 +305,15 @@ def _part(request: ImageRequest, picture: Delivered, hands: Hands) -> dict[str, 
     return {"inlineData": {"mimeType": picture.media_type, "data": shown["b64_json"]}}
 
 
-def _usage(usage: Usage) -> dict[str, object]:
-    """Zero where nothing is known: clients add these up."""
+def _usage(usage: Usage, thoughts: int = 0) -> dict[str, object]:
+    """Zero where nothing is known: clients add these up. Thoughts are counted apart."""
     return {
         "promptTokenCount": usage.total_in,
-        "candidatesTokenCount": usage.total_out,
+        "candidatesTokenCount": usage.total_out - thoughts,
+        **({"thoughtsTokenCount": thoughts} if thoughts else {}),
         "totalTokenCount": usage.total_in + usage.total_out,
         "promptTokensDetails": _modalities(usage.text_in, usage.image_in),
-        "candidatesTokensDetails": _modalities(usage.text_out, usage.image_out),
+        "candidatesTokensDetails": _modalities(usage.text_out - thoughts, usage.image_out),
     }
 
 
@@ -226,8 +333,10 @@ def _refusal(call: Call, error: Refused) -> dict[str, object]:
 
 def _details(call: Call, error: PicturaError) -> list[dict[str, object]]:
     """What google.rpc has words for: the field that is wrong, when to come back, which request it was."""
+    ended = error.upstream_code if isinstance(error, Malformed) else ""
+    metadata = {"metadata": {"finishReason": ended}} if ended else {}
     details: list[dict[str, object]] = [
-        {"@type": f"{_RPC}ErrorInfo", "reason": error.code.upper(), "domain": "pictura"},
+        {"@type": f"{_RPC}ErrorInfo", "reason": error.code.upper(), "domain": "pictura", **metadata},
         {"@type": f"{_RPC}RequestInfo", "requestId": call.request_id},
     ]
     if error.param:

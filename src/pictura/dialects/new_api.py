@@ -11,9 +11,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
+import msgspec
+
 from pictura.core.errors import PicturaError
 from pictura.core.model import ModelCard
 from pictura.core.money import dollars, per_million
+from pictura.core.picture import Inline
 from pictura.core.price import Order, PerToken, quote
 from pictura.core.request import Body, ImageRequest
 from pictura.core.result import Delivered, ImageResult
@@ -23,6 +26,7 @@ from pictura.dialects import chinese
 from pictura.dialects.base import (
     Dialect,
     ErrorRow,
+    Event,
     Hands,
     Reply,
     Route,
@@ -33,6 +37,7 @@ from pictura.dialects.base import (
     error_headers,
     result_headers,
 )
+from pictura.dialects.openai import OpenAI
 from pictura.dialects.union import QUALITY_WORDS, decode_union
 
 _OWN = "new_api_error"
@@ -77,6 +82,9 @@ _SQUARE = Size(width=1024, height=1024)
 _ENDPOINT = "image-generation"
 
 
+_OPENAI = OpenAI()
+
+
 class NewApi(Dialect):
     """Base of the family; each router adds its habits."""
 
@@ -96,6 +104,13 @@ class NewApi(Dialect):
     def datum(self, request: ImageRequest, picture: Delivered, hands: Hands) -> dict[str, object]:
         shown = delivered(request, picture, hands)
         return {**shown, "revised_prompt": picture.revised_prompt} if picture.revised_prompt else shown
+
+    def event(self, call: Call, request: ImageRequest, result: ImageResult, hands: Hands) -> Sequence[Event]:
+        """OpenAI's, and the word that the family ends every stream with."""
+        return [*_OPENAI.event(call, request, result, hands), Event("", msgspec.Raw(b"[DONE]"))]
+
+    def preview(self, call: Call, request: ImageRequest, index: int, picture: Inline) -> Event:
+        return _OPENAI.preview(call, request, index, picture)
 
     def error(self, call: Call, error: PicturaError) -> Reply:
         """The request's id stands in the message too, where users of the family look for it."""

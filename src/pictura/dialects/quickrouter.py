@@ -30,7 +30,7 @@ class QuickRouter(NewApi):
     )
 
     def decode(self, call: Call, body: Body, *, edit: bool) -> ImageRequest:
-        if not body.form and {"created", "data"} == body.fields.keys():
+        if not body.form and {"created", "data"} <= body.fields.keys() and "prompt" not in body.fields:
             raise BadRequest(
                 "this is an answer, not a request (the page's sample shows one in the place of the other); send "
                 'model and prompt: {"model": "flux-kontext-pro", "prompt": "…", "aspect_ratio": "16:9"}',

@@ -13,6 +13,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
+from typing import Literal
 
 import msgspec
 
@@ -62,6 +63,7 @@ _SPELLINGS = {
     "outputCompressionQuality": "output_compression",
     "outputMimeType": "output_format",
     "responseModalities": "response_modalities",
+    "systemInstruction": "system_instruction",
     "topK": "top_k",
     "topP": "top_p",
     "user_id": "user",
@@ -71,10 +73,19 @@ _SPELLINGS = {
 _HOLDERS = frozenset({"input", "parameters", "generationConfig", "generation_config", "imageConfig", "image_config"})
 #: Conversations: Gemini's and MixRoute's, Qwen's.
 _TALKS = ("contents", "messages")
-#: Who speaks for the model in them.
-_THEIR_ROLES = ("model", "assistant")
+#: Who speaks in them; what the system says counts as the beginning of what the user says.
+_ROLES: Mapping[str, Literal["user", "model"]] = {
+    "": "user",
+    "user": "user",
+    "model": "model",
+    "assistant": "model",
+    "system": "user",
+    "developer": "user",
+}
+_FIRST_ROLES = ("system", "developer")
+_SIGNATURES = ("thoughtSignature", "thought_signature")
 #: Under which keys an object holds a picture, the first that is said counting.
-_PICTURE_KEYS = (
+PICTURE_KEYS = (
     "image_url",
     "url",
     "image",
@@ -126,7 +137,7 @@ OPTIONS: Mapping[str, Reader[object]] = {
 #: Fields that have a place of their own in an ImageRequest.
 _PLACED = frozenset(
     {"model", "prompt", "image", "mask", "n", "stream", "partial_images", "user", "safety_identifier"}
-    | {"output_format", "output_compression", "response_format", *_SIZES, *_TALKS}
+    | {"output_format", "output_compression", "response_format", *_SIZES, *_TALKS, "system_instruction"}
 )
 
 
@@ -151,6 +162,7 @@ def decode_union(call: Call, body: Body, habits: Habits, *, edit: bool) -> Image
         prompt=prompt,
         images=images,
         turns=turns,
+        system=told.one("system_instruction", _instruction, ""),
         mask=mask,
         n=told.one("n", within(1, habits.limits.n or MAX_PICTURES), 1),
         size=_size(told, _of_family(model, habits.sizes, "")),
@@ -206,6 +218,10 @@ class Told:
 
     def says(self, name: str) -> bool:
         return name in self._said
+
+    def word(self, name: str) -> str:
+        """What the client calls this field, which was said."""
+        return self._said[name][0].param.rpartition(".")[2]
 
     def options(self) -> dict[str, object]:
         found = {name: self.one(name, OPTIONS[name], None) for name in self._said if name in OPTIONS}
@@ -319,12 +335,15 @@ def _talk(told: Told) -> tuple[str, tuple[InputPicture, ...], tuple[Turn, ...], 
     and wins over a prompt beside it (MixRoute's examples send both).
     """
     images: list[InputPicture] = []
+    first: list[Turn] = []
     turns: list[Turn] = []
     for name, said in told.all("image", *_TALKS):
         if name == "image":
             images += _pictures(said.value, said.param)
         else:
-            turns += _turns(said.value, said.param, images)
+            for role, turn in _turns(said.value, said.param, images):
+                (first if role in _FIRST_ROLES else turns).append(turn)
+    turns = first + turns
     if told.form:
         images.sort(key=_place_in_form)
     prompt = told.one("prompt", text, "")
@@ -344,29 +363,61 @@ def _says_more(turns: Sequence[Turn]) -> bool:
     return len(turns) > 1 or (texts > 1 and texts < sum(len(turn.parts) for turn in turns))
 
 
-def _turns(value: object, param: str, images: list[InputPicture]) -> Iterator[Turn]:
-    """What a conversation says and shows, in turns of `parts` (Gemini, MixRoute) or `content` (Qwen, OpenAI).
+def _turns(value: object, param: str, images: list[InputPicture]) -> Iterator[tuple[str, Turn]]:
+    """What a conversation says and shows, in turns of `parts` (Gemini, MixRoute) or `content` (Qwen, OpenAI), and who.
 
-    Its pictures are added to `images`.
+    Its pictures are added to `images`. Thoughts that a client sends back are passed over: they are drafts.
     """
     for turn, where in _items(value, param):
         if not isinstance(turn, dict):
             raise wrong(where, "an object with parts or content", turn)
         name = "content" if "content" in turn else "parts"
         parts: list[str | int] = []
+        signatures: list[str] = []
         for part, place in _items(turn.get(name), f"{where}.{name}"):
+            if isinstance(part, dict) and part.get("thought") is True:
+                continue
             for item in _part(part, place):
                 if isinstance(item, InputPicture):
                     images.append(item)
                 parts.append(item if isinstance(item, str) else len(images) - 1)
-        yield Turn("model" if turn.get("role") in _THEIR_ROLES else "user", tuple(parts))
+                signatures.append(_signature(part, place))
+        role = _role(turn.get("role"), f"{where}.role")
+        if parts:
+            yield role, Turn(_ROLES[role], tuple(parts), tuple(signatures) if any(signatures) else ())
+
+
+def _role(value: object, param: str) -> str:
+    role = "" if value is None else value
+    if not isinstance(role, str) or role not in _ROLES:
+        raise wrong(param, f"one of {', '.join(filter(None, _ROLES))}", value)
+    return role
+
+
+def _signature(part: object, param: str) -> str:
+    """What a vendor signed this part with."""
+    if not isinstance(part, dict):
+        return ""
+    found = next(((part[key], f"{param}.{key}") for key in _SIGNATURES if part.get(key) is not None), ("", param))
+    return text(*found)
+
+
+def _instruction(value: object, param: str) -> str:
+    """What holds for a whole conversation: a text, a part that is one, or an object with `parts` (Gemini)."""
+    if isinstance(value, dict) and "parts" in value:
+        return _instruction(value["parts"], f"{param}.parts")
+    if isinstance(value, list):
+        return "\n".join(_instruction(item, where) for item, where in _items(value, param))
+    if isinstance(value, dict):
+        return text(value.get("text"), f"{param}.text")
+    return text(value, param)
 
 
 def _part(part: object, param: str) -> Iterator[str | InputPicture]:
     if not isinstance(part, dict):
         yield text(part, param)
         return
-    shows = any(part.get(key) for key in _PICTURE_KEYS)
+    shows = any(part.get(key) for key in PICTURE_KEYS)
     if part.get("text") is not None:
         yield text(part["text"], f"{param}.text")
     elif not shows:
@@ -402,7 +453,7 @@ def _pictures(value: object, param: str) -> Iterator[InputPicture]:
 
 def _inside(value: Mapping[str, object], param: str) -> tuple[object, str]:
     """What an object holds for a picture: `{"image_url": …}`, `{"url": …}`, `{"inlineData": {"data": …}}`."""
-    for key in _PICTURE_KEYS:
+    for key in PICTURE_KEYS:
         if value.get(key):
             return value[key], f"{param}.{key}"
     if value.get("file_id"):
@@ -448,7 +499,8 @@ def _size(told: Told, usual: str) -> Size:
     for (name, one), (other_name, other) in combinations(asked.items(), 2):
         if _contradict(one, other):
             raise BadRequest(
-                f"{name} {one} and {other_name} {other} contradict each other; send one of them", param=other_name
+                f"{told.word(name)} {one} and {told.word(other_name)} {other} contradict each other; send one of them",
+                param=told.word(other_name),
             )
     pixels = next((found for found in asked.values() if found.width), AUTO)
     aspect = next((found for found in asked.values() if found.aspect), AUTO)
@@ -462,7 +514,7 @@ def _size_fields(told: Told) -> dict[str, str]:
     for name in _SIZES:
         asked = told.one(name, sized, AUTO) if told.says(name) else AUTO
         said = {"pixels": asked.width, "aspect": asked.aspect, "tier": asked.tier}
-        found.update({part: name for part, value in said.items() if value and name != "size"})
+        found.update({part: told.word(name) for part, value in said.items() if value and name != "size"})
     return found
 
 
@@ -471,7 +523,7 @@ def _contradict(one: Size, other: Size) -> bool:
     alike = bool(one.width) == bool(other.width)
     shapes = [float(size.ratio(asked) or 0) for asked in (one, other)]
     areas = [size.area(asked) for asked in (one, other)]
-    return _apart(shapes, 1.0 if alike else 1.1) or _apart(areas, 1.0 if alike else 2.5)
+    return _apart(shapes, 1.0 if alike else 1.1) or _apart(areas, 1.0 if alike else 2.1)
 
 
 def _apart(pair: Sequence[float], factor: float) -> bool:

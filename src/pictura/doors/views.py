@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime
 
+from pictura.core import ids
 from pictura.core.errors import Unauthorized
 from pictura.core.views import Account, Call, JobView, KeyUsage, ModelView
 from pictura.dialects.base import Verb
@@ -44,7 +45,7 @@ class Views:
         """Raises UnknownJob, for another project's too."""
         if key is None:
             raise Unauthorized(_NO_KEY)
-        return self._house.gateway.get(call.place["id"], key.project.id)
+        return self._house.gateway.get(ids.check(call.place["id"], "id"), key.project.id)
 
     async def catalogue(self, key: Key | None) -> list[ModelView]:
         uses = await self._counted()

@@ -18,7 +18,7 @@ from pictura.core import ids
 from pictura.core.errors import HouseError, Lost, NotFound, PicturaError, UnknownJob
 from pictura.core.job import JobState
 from pictura.core.request import ImageRequest, Upload
-from pictura.core.result import Delivered, ImageResult
+from pictura.core.result import Delivered, ImageResult, Piece
 from pictura.core.views import JobView
 from pictura.engine.attempt import TimedOut
 from pictura.engine.intake import Inputs, Intake, canonical_hash
@@ -356,13 +356,13 @@ def _with_converted(plan: Plan, inputs: Inputs) -> Plan:
 
 def _forgotten(request: ImageRequest) -> ImageRequest:
     """What a job may remember of a request that wants to be forgotten."""
-    return msgspec.structs.replace(request, prompt="", images=(), mask=None, turns=(), user="")
+    return msgspec.structs.replace(request, prompt="", images=(), mask=None, turns=(), system="", user="")
 
 
 def _forgotten_result(result: ImageResult) -> ImageResult:
     """… and of what came: how many pictures, and what they cost."""
     pictures = tuple(Delivered(width=p.width, height=p.height) for p in result.pictures)
-    return msgspec.structs.replace(result, pictures=pictures, texts=())
+    return msgspec.structs.replace(result, pictures=pictures, texts=(), pieces=(), extras={})
 
 
 def _assembled(
@@ -380,12 +380,34 @@ def _assembled(
         latency_ms=now_ms - job.created_ms,
         usage=sum(usages[1:], usages[0]) if usages else None,
         texts=tuple(text for part in parts for text in part.texts),
+        pieces=_pieces(parts),
+        thought_tokens=sum(part.thought_tokens for part in parts),
+        extras=parts[0].extras,
         echo=parts[0].echo,
-        adjusted=(*plan.adjusted, *_size_adjusted(plan, pictures)),
+        adjusted=tuple(
+            dict.fromkeys(
+                [*plan.adjusted, *(note for part in parts for note in part.adjusted), *_size_adjusted(plan, pictures)]
+            )
+        ),
         ignored=plan.ignored,
         short=_short(plan, pictures, missing),
     )
     return result, None if None in costs else sum(cost for cost in costs if cost is not None)
+
+
+def _pieces(parts: Sequence[Finished]) -> tuple[Piece, ...]:
+    """The order of all parts, one after the other; none where one of them says nothing of it."""
+    if not all(part.pieces for part in parts):
+        return ()
+    pieces: list[Piece] = []
+    before = 0
+    for part in parts:
+        pieces += [
+            piece if piece.picture is None else msgspec.structs.replace(piece, picture=before + piece.picture)
+            for piece in part.pieces
+        ]
+        before += len(part.pictures)
+    return tuple(pieces)
 
 
 def _size_adjusted(plan: Plan, pictures: Sequence[Delivered]) -> tuple[str, ...]:

@@ -94,6 +94,7 @@ class Planner:
             raise problems[0]
         if not candidates:
             raise _nobody(card, key)
+        candidates = _payable(candidates, key)
         parts = _parts(request.n, self._at_once(card, candidates))
         return Plan(
             card=card,
@@ -142,11 +143,15 @@ class Planner:
         raise self.catalog.unknown(name)
 
     def listings(self, key: Key | None) -> list[Listing]:
-        """What there is for this caller: everything in the sandbox and for strangers, else what a channel serves."""
+        """What there is for this caller: everything for strangers and in the sandbox, else what a channel serves; of it
+        what the key may use.
+        """
         everything = list(self.catalog.all())
-        if key is None or key.kind == "test":
+        if key is None:
             return everything
-        return [listing for listing in everything if self.serving(listing.card, key)] + self.unlisted()
+        if key.kind != "test":
+            everything = [listing for listing in everything if self.serving(listing.card, key)] + self.unlisted()
+        return [listing for listing in everything if key.may_use(listing.card.names)]
 
     def unlisted(self) -> list[Listing]:
         """Models that no card describes and a channel names."""
@@ -210,8 +215,8 @@ class Planner:
         native = _listed_native(record, card) or self._borrowed_native(record, card) or card.native or card.id
         if record.price_per_picture is not None:
             return Candidate(record, provider, native, PerPicture(record.price_per_picture), True)
-        theirs = self._resold(record, native, card)
-        sold = card if theirs is None or theirs.price is None else theirs
+        # A reseller's card without a price says that nobody knows it: its maker's price is another.
+        sold = self._resold(record, native, card) or card
         return Candidate(record, provider, native, sold.price, sold.agreed)
 
     def _resold(self, record: ChannelRecord, native: str, card: ModelCard) -> ModelCard | None:
@@ -358,6 +363,12 @@ def _format(request: ImageRequest, card: ModelCard) -> str:
 def _parts(n: int, at_once: int) -> tuple[int, ...]:
     whole, rest = divmod(n, at_once)
     return (at_once,) * whole + ((rest,) if rest else ())
+
+
+def _payable(candidates: tuple[Candidate, ...], key: Key) -> tuple[Candidate, ...]:
+    """For a prepaid project those whose price is known, where there are any: nothing else can be held for."""
+    priced = tuple(candidate for candidate in candidates if candidate.price is not None or candidate.record.sandbox)
+    return priced if key.project.prepaid and priced else candidates
 
 
 def _hold(candidates: Sequence[Candidate], fitted: _Fitted, parts: Sequence[int], card: ModelCard, key: Key) -> int:

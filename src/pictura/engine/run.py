@@ -16,7 +16,8 @@ import msgspec
 from pictura.core.errors import HouseError, Lost, Malformed, NotSent, PicturaError, Refused
 from pictura.core.model import Anything, ModelCard
 from pictura.core.price import Order, Usage, bill
-from pictura.core.result import Delivered
+from pictura.core.request import ImageRequest, Turn
+from pictura.core.result import Delivered, Piece
 from pictura.core.size import Size
 from pictura.engine.attempt import Caller, TimedOut
 from pictura.engine.deliver import Deliverer, Wish
@@ -24,7 +25,7 @@ from pictura.engine.intake import Inputs
 from pictura.engine.plan import Candidate, Plan, Planner
 from pictura.infra.db import Database, Tx
 from pictura.infra.spool import Spool
-from pictura.providers.base import Ask, AskPicture, Done, Pending, Preview
+from pictura.providers.base import Ask, AskPicture, CancellingProvider, Done, Pending, Preview
 from pictura.store import jobs
 from pictura.store.jobs import Attempt, Job
 
@@ -38,7 +39,11 @@ class Finished(msgspec.Struct):
     cost: int | None
     usage: Usage | None = None
     texts: tuple[str, ...] = ()
+    pieces: tuple[Piece, ...] = ()
+    thought_tokens: int = 0
+    extras: Mapping[str, object] = {}
     echo: Mapping[str, str] = {}
+    adjusted: tuple[str, ...] = ()
     #: Why some of this part's pictures did not come.
     short: PicturaError | None = None
 
@@ -100,10 +105,13 @@ class Run:
         return list(await asyncio.gather(*(self._part(attempt) for attempt in self._attempts.values())))
 
     async def cancel(self) -> bool:
-        """Ask the vendors to stop. False: nobody can; it goes on."""
+        """Nobody else is asked, and vendors are asked to stop, those whose answer is still awaited as soon as they gave
+        a task id. False: its vendors cannot stop; what they finish is delivered.
+        """
+        self.cancelled = True
         stopped = [await self._tools.caller.stop(*task) for task in list(self._tasks.values())]
-        self.cancelled = self.cancelled or any(stopped)
-        return self.cancelled
+        able = any(isinstance(candidate.provider, CancellingProvider) for candidate in self._plan.candidates)
+        return any(stopped) or (not stopped and able)
 
     async def _part(self, attempt: Attempt) -> Finished | PicturaError:
         try:
@@ -176,6 +184,8 @@ class Run:
             except HouseError as error:
                 # The task is paid all the same: it is followed, and its pictures find their way to the job.
                 log.error("job %s: its task could not be saved: %s", self.job.id, error.message)
+            if self.cancelled:
+                await self._tools.caller.stop(candidate, pending)
 
         with self._noted(attempt):
             ask = self._ask(candidate, attempt)
@@ -250,6 +260,7 @@ class Run:
         if failures and not pictures:
             raise failures[0]
         self.ended.append((attempt.number, None))
+        done.pieces = _whole_pieces(done.pieces, outcomes)
         return self._finished(candidate, pictures, done, failures[0] if failures else None)
 
     def _finished(
@@ -263,7 +274,11 @@ class Run:
             cost=self._cost(candidate, pictures, done),
             usage=done.usage,
             texts=done.texts,
+            pieces=done.pieces,
+            thought_tokens=done.thought_tokens,
+            extras=done.extras,
             echo=done.echo,
+            adjusted=_adjusted(self._plan.request, candidate),
             short=missing,
         )
 
@@ -287,7 +302,7 @@ class Run:
         return bill(candidate.price, order)
 
     def _ask(self, candidate: Candidate, attempt: Attempt) -> Ask:
-        request, own = self._plan.request, candidate.record.params
+        request, own = _instructed(self._plan.request, candidate), candidate.record.params
         return Ask(
             card=_taking(self._plan.card, own),
             native=candidate.native,
@@ -296,6 +311,7 @@ class Run:
             images=self._linked(),
             mask=self._inputs.mask,
             turns=request.turns,
+            system=request.system,
             n=attempt.pictures,
             size=self._plan.size,
             params={**request.params, **own},
@@ -324,6 +340,33 @@ class Run:
             allow_private=candidate.record.allow_private or candidate.record.sandbox,
             ephemeral=request.delivery == "b64_ephemeral",
         )
+
+
+def _instructed(request: ImageRequest, candidate: Candidate) -> ImageRequest:
+    """The request as this provider takes it: what holds for a whole conversation stands first where it knows no such
+    thing.
+    """
+    if not request.system or candidate.provider.instructed:
+        return request
+    prompt = f"{request.system}\n{request.prompt}" if request.prompt else request.system
+    turns = (Turn("user", (request.system,)), *request.turns) if request.turns else ()
+    return msgspec.structs.replace(request, prompt=prompt, turns=turns, system="")
+
+
+def _adjusted(request: ImageRequest, candidate: Candidate) -> tuple[str, ...]:
+    """What this provider was told otherwise than the client said it."""
+    return ("systemInstruction→prompt",) if request.system and not candidate.provider.instructed else ()
+
+
+def _whole_pieces(pieces: Sequence[Piece], outcomes: Sequence[object]) -> tuple[Piece, ...]:
+    """Without pictures that were broken; the others by their places among what is left."""
+    kept = [number for number, outcome in enumerate(outcomes) if isinstance(outcome, Delivered)]
+    places = {number: place for place, number in enumerate(kept)}
+    return tuple(
+        piece if piece.picture is None else msgspec.structs.replace(piece, picture=places[piece.picture])
+        for piece in pieces
+        if piece.picture is None or piece.picture in places
+    )
 
 
 def _taking(card: ModelCard, options: Mapping[str, object]) -> ModelCard:

@@ -4,6 +4,8 @@
     answer = await client.send(Request(url="https://…", body=json_payload({…})))
     async with client.open(request) as incoming:
         async for event in incoming.events(): …
+    async with aclosing(client.messages(request, seconds=1)) as messages:
+        async for message in messages: …        # of a WebSocket; it never fails
 
 * `NotSent`: not one byte of the request left this house.
 * `Lost`: some may have left, and no whole answer came back. The provider may have worked, and billed.
@@ -19,7 +21,7 @@ import asyncio
 import enum
 import select
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, nullcontext
+from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
 from weakref import WeakSet
 
 import aiohttp
@@ -42,8 +44,20 @@ MEGABYTE = 1024 * 1024
 WAITING_READ_BYTES = 64 * 1024
 SLOT_READ_BYTES = 256 * 1024
 
+#: What is heard of a WebSocket at a time: so many messages, of so many bytes each.
+MOST_MESSAGES = 200
+MESSAGE_BYTES = 64 * 1024
+#: How long the other side may take to say goodbye.
+GOODBYE_S = 0.2
+
 #: What may stand before a JSON document: white space (some routers send it while they wait), a byte order mark.
 _BEFORE_JSON = b" \t\r\n\xef\xbb\xbf"
+_NO_MORE = (
+    aiohttp.WSMsgType.CLOSE,
+    aiohttp.WSMsgType.CLOSING,
+    aiohttp.WSMsgType.CLOSED,
+    aiohttp.WSMsgType.ERROR,
+)
 _BINARY_TYPES = ("application/octet-stream", "binary/octet-stream")
 
 
@@ -301,8 +315,41 @@ class Client:
         finally:
             incoming.close()
 
+    async def messages(self, request: Request, seconds: float) -> AsyncGenerator[object, None]:
+        """The JSON of a WebSocket's text messages, as they come within so many seconds; what else comes is passed over.
+
+        A courtesy: whatever goes wrong (nobody there, no WebSocket, no JSON, too long a message) ends it, and is no
+        error. Who leaves early closes it, with `aclosing`.
+        """
+        ends = asyncio.get_running_loop().time() + seconds
+        with suppress(aiohttp.ClientError, OSError, ValueError, msgspec.DecodeError, RecursionError):
+            async with self._socket(request, ends) as socket:
+                for _ in range(MOST_MESSAGES):
+                    # Not around the yield: what is done with a message is not ours to cancel.
+                    async with asyncio.timeout_at(ends):
+                        message = await socket.receive()
+                    if message.type in _NO_MORE:
+                        return
+                    if message.type is aiohttp.WSMsgType.TEXT:
+                        yield msgspec.json.decode(message.data)
+
     async def close(self) -> None:
         await self._dialler.close()
+
+    @asynccontextmanager
+    async def _socket(self, request: Request, ends: float) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+        """An open WebSocket at the request's URL, if it opens before the loop's time is `ends`."""
+        url = parse_url(request.url)
+        async with asyncio.timeout_at(ends):
+            session = await self._dialler.session(url, private=request.allow_private, proxied=bool(request.proxy))
+            socket = await _handshake(session, url, request)
+        try:
+            yield socket
+        finally:
+            with suppress(TimeoutError):
+                # aiohttp's own limit starts anew with every message that still comes.
+                async with asyncio.timeout(GOODBYE_S):
+                    await socket.close()
 
     async def _head(self, sending: _Sending) -> aiohttp.ClientResponse:
         request, url = sending.request, sending.url
@@ -374,6 +421,29 @@ class _Sending:
             return NotSent(f"{self.host} {explain(error)}. Nothing was sent.", config=_is_config(error))
         when = "while we sent the request" if self.state is SendState.HEADERS else "after we had sent the request"
         return Lost(f"{self.host} {explain(error)}, {when}. It may have been billed.")
+
+
+async def _handshake(session: aiohttp.ClientSession, url: URL, request: Request) -> aiohttp.ClientWebSocketResponse:
+    """A WebSocket over the session's connector, which guards what is dialled."""
+    assert session.connector is not None  # without one, the session below would make its own, and dial anything
+    once = aiohttp.ClientSession(
+        connector=session.connector,
+        connector_owner=False,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        headers=session.headers,
+        middlewares=(_upgraded,),
+    )
+    async with once:
+        return await once.ws_connect(url, headers=request.headers, proxy=request.proxy, max_msg_size=MESSAGE_BYTES)
+
+
+async def _upgraded(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """Around aiohttp's handshake, which would follow a redirect."""
+    response = await send(request)
+    if response.status != 101:
+        response.close()
+        raise aiohttp.ClientError(f"no WebSocket: {response.status}")
+    return response
 
 
 class _Request(aiohttp.ClientRequest):

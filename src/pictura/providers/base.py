@@ -28,6 +28,7 @@ from pictura.core.model import ModelCard, Source
 from pictura.core.picture import Bytes, Inline, data_url
 from pictura.core.price import Usage
 from pictura.core.request import Turn
+from pictura.core.result import Piece
 from pictura.core.size import AUTO, Size
 from pictura.infra.http import Answer, Client, Request, Timeouts
 from pictura.infra.payload import Part, Payload
@@ -74,9 +75,9 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
 
     `native` the vendor's name of the model; `n` at most the card's `max_n`; `size` as `core.size.fit` left it (pixels,
     or aspect and tier, or AUTO); `turns` the conversation where prompt and images alone do not say it, for vendors that
-    take conversations; `params` canonical options and listed vendor options; `output_format` "" leaves the vendor its
-    default; `client_id` unique to this attempt, for vendors that refuse duplicates; `repeated`: an earlier call under
-    it was lost, and may be at work.
+    take conversations; `system` for providers that are `instructed`; `params` canonical options and listed vendor
+    options; `output_format` "" leaves the vendor its default; `client_id` unique to this attempt, for vendors that
+    refuse duplicates; `repeated`: an earlier call under it was lost, and may be at work.
     """
 
     card: ModelCard
@@ -86,6 +87,7 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     images: tuple[AskPicture, ...] = ()
     mask: AskPicture | None = None
     turns: tuple[Turn, ...] = ()
+    system: str = ""
     n: int = 1
     size: Size = AUTO
     params: Mapping[str, object] = {}
@@ -115,17 +117,26 @@ class Raw(msgspec.Struct, kw_only=True):
 
 
 class Done(msgspec.Struct, kw_only=True):
-    """The vendor's answer. `cost` micro-USD where the vendor itself says what it took; `echo` what it really used."""
+    """The vendor's answer. `cost` micro-USD where the vendor itself says what it took; `echo` what it really used.
+
+    `pieces`, `thought_tokens`, `extras` as an ImageResult has them.
+    """
 
     pictures: tuple[Raw, ...]
     usage: Usage | None = None
     texts: tuple[str, ...] = ()
+    pieces: tuple[Piece, ...] = ()
+    thought_tokens: int = 0
+    extras: Mapping[str, object] = {}
     echo: Mapping[str, str] = {}
     cost: int | None = None
 
 
 class Pending(msgspec.Struct, frozen=True, kw_only=True):
-    """Accepted; ask again in `poll_after_s` seconds. Saved before the first `check`; `state` is the provider's own."""
+    """Accepted; ask again in `poll_after_s` seconds. Saved before the first `check`.
+
+    `state` is the provider's own, but for `progress` in it: "0" to "100", which whoever waits is shown.
+    """
 
     upstream_id: str
     poll_after_s: float = 2.0
@@ -222,6 +233,8 @@ class Provider(ABC):
     SERVES: ClassVar[Mapping[str, str]] = {}
     #: The vendor refuses a second call with the same client id, so a lost one may be repeated.
     dedupes: ClassVar[bool] = False
+    #: It has a place of its own for what holds for a whole conversation; of others that becomes part of the prompt.
+    instructed: ClassVar[bool] = False
     #: False while only the sandbox speaks for it.
     live: ClassVar[bool] = True
     #: Where the sandbox imitates it, below the sandbox's own address; "": nowhere, the plain simulator stands in.

@@ -3,7 +3,8 @@
 Wire facts: source code of ComfyUI (`server.py`, `execution.py`, `nodes.py`; seen 2026-11-20, confidence: source code).
 
     POST /upload/image   form: image, type, subfolder, overwrite → {"name", "subfolder", "type"}
-    POST /prompt         {"prompt": {node: {"class_type", "inputs"}}} → {"prompt_id", "number", "node_errors"}
+    POST /prompt         {"prompt": {node: {"class_type", "inputs"}}, "client_id"}
+                         → {"prompt_id", "number", "node_errors"}
                          → 400 {"error": {"type", "message", "details"}, "node_errors": {node: {"errors": [{"type",
                            "message", "details", "extra_info": {"input_name"}}], "class_type"}}}
     GET  /history/{id}   {} until it has ended, then {id: {"outputs": {node: {"images": [{"filename", "subfolder",
@@ -12,6 +13,10 @@ Wire facts: source code of ComfyUI (`server.py`, `execution.py`, `nodes.py`; see
     GET  /view           ?filename&subfolder&type → the file
     POST /queue          {"delete": [id]}; POST /interrupt {"prompt_id"}: older versions stop whatever runs
     GET  /models/checkpoints → [file name]
+    WS   /ws?clientId={client_id of POST /prompt} → {"type", "data"}: "progress" {"value", "max", "prompt_id", "node"};
+                         "progress_state" {"prompt_id", "nodes": {node: {"value", "max", "state"}}} of nodes that have
+                         begun; "executing" {"node": null, "prompt_id"} at the end; binary previews. Nothing is repeated
+                         for whoever comes late (`main.py`, `comfy_execution/progress.py`)
 
 Queue and history are in memory: a server that was started anew knows nothing of its tasks. Pictures go into its folder
 `temp`, and so do inputs: what lies there is gone with the next start.
@@ -22,8 +27,9 @@ from __future__ import annotations
 import random
 import re
 import secrets
-from collections.abc import Collection, Mapping, Sequence
-from typing import ClassVar
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import aclosing
+from typing import Annotated, ClassVar
 from urllib.parse import quote, urlencode
 
 import msgspec
@@ -45,6 +51,8 @@ _STEP = 8
 #: A queue tells of every task's whole graph.
 _TEXT_BYTES = 16 * MEGABYTE
 _SUBFOLDER = "pictura"
+#: How long one question about a task listens for how far it is: a step of a large model takes about as long.
+_LISTEN_S = 1.0
 
 
 # -- workflows, as ComfyUI's "Export (API)" writes them; {{this}} is an input by its name, {{this=20}} has a default --
@@ -228,16 +236,17 @@ class ComfyUI(Engine, CancellingProvider):
     async def start(self, ask: Ask, via: Channel) -> Pending:
         graph = _graph(ask, via)
         values = await self._values(ask, _inputs(graph)[0], via)
-        told = await _told("POST", "/prompt", via, json_payload({"prompt": fill(graph, values)}))
+        body = {"prompt": fill(graph, values), "client_id": ask.client_id}
+        told = await _told("POST", "/prompt", via, json_payload(body))
         id = task_id(mapping(told).get("prompt_id"))
         if not id:
             raise Malformed(f"{via.name} took the workflow, but named no task", unbilled=True)
-        return Pending(upstream_id=id, poll_after_s=0.5, state={"seed": str(values["seed"])})
+        return Pending(upstream_id=id, poll_after_s=0.5, state={"seed": str(values["seed"]), "client": ask.client_id})
 
     async def check(self, task: Pending, via: Channel) -> Done | Pending:
         ended = await _history(task, via)
-        if ended is None and await _place(task, via):
-            return task
+        if ended is None and (place := await _place(task, via)):
+            return await _heard(task, via) if place == "queue_running" else task
         # Between the two questions it may have ended.
         ended = ended or await _history(task, via)
         if ended is None:
@@ -409,6 +418,72 @@ def _files(ended: Mapping[str, object]) -> Sequence[Mapping[str, object]]:
     # A workflow that saves what it made shows previews on the way.
     found = [image for image in made if image.get("type") == "output"] or made
     return [{name: image.get(name, "") for name in ("filename", "subfolder", "type")} for image in found]
+
+
+# -- progress --
+
+
+class _Steps(msgspec.Struct, frozen=True):
+    """How many of its steps a node has made. One that does not count them has one."""
+
+    value: Annotated[float, msgspec.Meta(ge=0, le=1e9)] = 0
+    max: Annotated[float, msgspec.Meta(ge=0, le=1e9)] = 0
+
+
+class _Facts(_Steps, frozen=True):
+    prompt_id: str = ""
+    node: str | None = ""
+    nodes: Mapping[str, _Steps] = {}
+
+
+class _Message(msgspec.Struct, frozen=True):
+    type: str = ""
+    data: _Facts = _Facts()
+
+    @property
+    def ends(self) -> bool:
+        return self.type == "executing" and self.data.node is None
+
+    @property
+    def progress(self) -> int | None:
+        """0 to 100; None where it says nothing of that."""
+        if self.type == "progress":
+            return _share([self.data])
+        return _share(self.data.nodes.values()) if self.type == "progress_state" else None
+
+
+def _share(nodes: Iterable[_Steps]) -> int | None:
+    counting = [node for node in nodes if node.max > 1]
+    if not counting:
+        return None
+    return min(100, int(100 * sum(node.value for node in counting) / sum(node.max for node in counting)))
+
+
+async def _heard(task: Pending, via: Channel) -> Pending:
+    """The task, with its progress where the server tells of it within a moment."""
+    client = task.state.get("client")
+    if not client:
+        return task
+    request = via.request("GET", f"/ws?{urlencode({'clientId': client})}", headers=authorization(via))
+    async with aclosing(via.http.messages(request, _LISTEN_S)) as messages:
+        async for told in messages:
+            message = _message(told)
+            if message.data.prompt_id != task.upstream_id:
+                continue
+            if message.ends:
+                return task
+            if message.progress is not None:
+                # Of several nodes that count steps, each begins anew.
+                progress = max(message.progress, int(task.state.get("progress", "0")))
+                return replace(task, state={**task.state, "progress": str(progress)})
+    return task
+
+
+def _message(told: object) -> _Message:
+    try:
+        return msgspec.convert(told, _Message)
+    except msgspec.ValidationError:
+        return _Message()
 
 
 # -- errors --

@@ -5,8 +5,10 @@ Wire facts: google-genai 3.4.0 (types and converters; seen 2026-11-20, confidenc
     POST /models/{model}:generateContent          header x-goog-api-key
     {"contents": [{"role": "user" | "model", "parts": [{"text"} | {"inlineData": {"mimeType", "data"}}]}],
      "generationConfig": {"responseModalities", "imageConfig": {"aspectRatio", "imageSize"}, "seed", "temperature",
-     "topP", "topK", "thinkingConfig"}, "tools", "safetySettings"}
-    → {"candidates": [{"content": {"parts": […]}, "finishReason", "finishMessage"}],
+     "topP", "topK", "thinkingConfig"}, "tools", "safetySettings",
+     "systemInstruction": {"parts": [{"text"}]}}
+    → {"candidates": [{"content": {"parts": […]}, "finishReason", "finishMessage", "groundingMetadata",
+       "safetyRatings"}],
        "promptFeedback": {"blockReason"}, "usageMetadata"}
 
     POST /models/{imagen}:predict
@@ -24,6 +26,7 @@ A refusal is an answer with status 200. There is no task id, no cancel and no id
 
 from __future__ import annotations
 
+import base64
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -39,7 +42,9 @@ from pictura.core.money import per_million, usd
 from pictura.core.picture import Inline
 from pictura.core.price import PerPicture, PerToken, Row, TokenList, Usage
 from pictura.core.request import Turn
+from pictura.core.result import Piece
 from pictura.core.size import Shapes
+from pictura.infra.extract import Cut, find
 from pictura.infra.http import Answer
 from pictura.infra.payload import json_payload
 from pictura.providers.answers import close_unused, closed_on_error, document_of, items, mapping, picture, said, word
@@ -81,6 +86,7 @@ _FLASH_2_5 = ModelCard(
         text_out=per_million("2.50"),
         output=TokenList((Row(1290),)),
         input_tokens=1_290,
+        words_out=500,
     ),
     price_source=_PRICES,
     source=_SDK,
@@ -103,6 +109,7 @@ _FLASH_3_1 = replace(
         text_out=per_million("3"),
         output=TokenList((Row(747, "", "512"), Row(1120, "", "1K"), Row(1680, "", "2K"), Row(2520, "", "4K"))),
         input_tokens=1_120,
+        words_out=2_000,
     ),
     source=_VERTEX,
     notes="The Vertex page also lists 9:21. The preview's id ended on 2026-06-25.",
@@ -143,6 +150,7 @@ class Gemini(Provider):
     """Google Gemini and Imagen, https://ai.google.dev. Answers at once."""
 
     name = "gemini"
+    instructed = True
     base_url = "https://generativelanguage.googleapis.com/v1beta"
     sandbox_path = "/gemini/v1beta"
     env: ClassVar = {"api_key": "GEMINI_API_KEY GOOGLE_API_KEY"}
@@ -165,6 +173,7 @@ class Gemini(Provider):
                 text_out=per_million("12"),
                 output=TokenList((Row(1120, "", "1K"), Row(1120, "", "2K"), Row(2000, "", "4K"))),
                 input_tokens=1_120,
+                words_out=2_000,
             ),
             source=_VERTEX,
             notes="Released as a preview, whose id ended on 2026-06-25. Without an aspect it takes that of the input.",
@@ -185,6 +194,7 @@ class Gemini(Provider):
                 text_out=per_million("1.50"),
                 output=TokenList((Row(1120),)),
                 input_tokens=1_120,
+                words_out=2_000,
             ),
             source=Source("the model's pages at Google and Google Cloud", "2026-06-30", "documented"),
             notes="Without an aspect it takes that of the input.",
@@ -202,6 +212,7 @@ class Gemini(Provider):
                 text_out=per_million("7.50"),
                 output=TokenList((Row(1120, "", "1K"), Row(1680, "", "2K"), Row(3780, "", "4K"))),
                 input_tokens=1_120,
+                words_out=2_000,
             ),
             price_source=Source(
                 "Google's pricing page of 2026-10-09, cited by three projects", "2026-10", "third party"
@@ -244,6 +255,10 @@ _Reader = Callable[[Mapping[str, object], Ask, Answer, Channel], Done]
 _PREDICTED = frozenset(card.id for card in _IMAGENS)
 #: A signature is base64 of any length, and stays out of the small document like a picture.
 _PICTURE_KEYS = frozenset({"data", "thoughtSignature", "bytesBase64Encoded"})
+#: Longer ones are not kept: they stand in the job, and come back in a request whose texts are bounded too.
+_SIGNATURE_BYTES = 96 * 1024
+#: Of each thing that is passed on as it came.
+_EXTRA_BYTES = 32 * 1024
 #: Where options stand, and under which name: those of generationConfig, and those beside it.
 _IN_CONFIG = {
     "seed": "seed",
@@ -253,7 +268,7 @@ _IN_CONFIG = {
     "thinkingConfig": "thinkingConfig",
 }
 _BESIDE_CONFIG = ("tools", "safetySettings")
-#: Gemini 3 wants back what it signed, and we keep no signatures; this word asks it not to look for one
+#: Gemini 3 wants back what it signed; where the client sent no signature, this word asks it not to look for one
 #: (ai.google.dev/gemini-api/docs/thought-signatures, 2025-11, documented).
 _UNSIGNED = "skip_thought_signature_validator"
 
@@ -298,7 +313,8 @@ def _generation(ask: Ask) -> dict[str, object]:
         **{name: options[ours] for ours, name in _IN_CONFIG.items() if ours in options},
     }
     beside = {name: options[name] for name in _BESIDE_CONFIG if name in options}
-    return {"contents": _contents(ask), "generationConfig": config, **beside}
+    system = {"systemInstruction": {"parts": [{"text": ask.system}]}} if ask.system else {}
+    return {"contents": _contents(ask), **system, "generationConfig": config, **beside}
 
 
 def _prediction(ask: Ask) -> dict[str, object]:
@@ -315,7 +331,8 @@ def _prediction(ask: Ask) -> dict[str, object]:
         "includeRaiReason": True,
         **({"outputOptions": output} if output else {}),
     }
-    return {"instances": [{"prompt": ask.prompt}], "parameters": parameters}
+    prompt = "\n".join(filter(None, (ask.system, ask.prompt)))
+    return {"instances": [{"prompt": prompt}], "parameters": parameters}
 
 
 def _shape(ask: Ask, tier_field: str) -> dict[str, object]:
@@ -337,17 +354,23 @@ def _contents(ask: Ask) -> list[dict[str, object]]:
     shown = {part for turn in turns for part in turn.parts}
     rest = tuple(index for index in range(len(ask.images)) if index not in shown)
     last = replace(turns[-1], parts=turns[-1].parts + rest)
+    return [{"role": turn.role, "parts": _parts(turn, ask)} for turn in (*turns[:-1], last)]
+
+
+def _parts(turn: Turn, ask: Ask) -> list[dict[str, object]]:
+    unsigned = _UNSIGNED if turn.role == "model" else ""
+    signatures = [*turn.signatures, *[""] * (len(turn.parts) - len(turn.signatures))]
     return [
-        {"role": turn.role, "parts": [_part(part, turn, ask) for part in turn.parts]} for turn in (*turns[:-1], last)
+        {**_part(part, ask), **({"thoughtSignature": signature or unsigned} if signature or unsigned else {})}
+        for part, signature in zip(turn.parts, signatures, strict=True)
     ]
 
 
-def _part(part: str | int, turn: Turn, ask: Ask) -> dict[str, object]:
-    signature = {"thoughtSignature": _UNSIGNED} if turn.role == "model" else {}
+def _part(part: str | int, ask: Ask) -> dict[str, object]:
     if isinstance(part, str):
-        return {"text": part, **signature}
+        return {"text": part}
     image = ask.images[part]
-    return {"inlineData": {"mimeType": image.media_type, "data": Inline(image.source)}, **signature}
+    return {"inlineData": {"mimeType": image.media_type, "data": Inline(image.source)}}
 
 
 # -- what comes back --
@@ -357,20 +380,58 @@ def _generated(document: Mapping[str, object], ask: Ask, answer: Answer, via: Ch
     candidates = items(document.get("candidates"))
     parts = [part for candidate in candidates for part in items(mapping(candidate.get("content")).get("parts"))]
     # A thought's picture is a draft.
-    final = [part for part in parts if not part.get("thought")]
-    pictures = [
-        raw for part in final if (raw := picture([mapping(part.get("inlineData")).get("data")], answer.pictures))
-    ]
-    texts = tuple(text for part in final if isinstance(text := part.get("text"), str) and text)
+    pieces, pictures = _in_order([part for part in parts if not part.get("thought")], answer.pictures)
+    texts = tuple(piece.text for piece in pieces if piece.text)
+    first = candidates[0] if candidates else {}
     if not pictures:
-        raise _no_picture(document, candidates[0] if candidates else {}, texts, via)
+        raise _no_picture(document, first, texts, via)
     # Where more came than was asked for, drafts came before the picture, without being marked as thoughts (measured at
     # a relay of gemini-3-pro-image, 2026, third party). All are paid; first goes what was meant.
+    drafts = max(0, len(pictures) - ask.n)
+    usage = _usage(document.get("usageMetadata"))
     return Done(
-        pictures=(*pictures[-ask.n :], *pictures[: -ask.n]),
-        usage=_usage(document.get("usageMetadata")),
+        pictures=(*pictures[drafts:], *pictures[:drafts]),
+        usage=usage,
         texts=texts,
+        pieces=tuple(
+            piece if piece.picture is None else replace(piece, picture=(piece.picture - drafts) % len(pictures))
+            for piece in pieces
+        ),
+        thought_tokens=_thoughts(document.get("usageMetadata")) if usage else 0,
+        extras=_extras(first),
     )
+
+
+def _in_order(parts: Iterable[Mapping[str, object]], cuts: Sequence[Cut]) -> tuple[list[Piece], list[Raw]]:
+    """What the parts say and show, and the pictures that they show."""
+    pieces: list[Piece] = []
+    pictures: list[Raw] = []
+    for part in parts:
+        raw = picture([mapping(part.get("inlineData")).get("data")], cuts)
+        text, signature = part.get("text"), _signature(part.get("thoughtSignature"), cuts)
+        if raw is not None:
+            pieces.append(Piece(picture=len(pictures), signature=signature))
+            pictures.append(raw)
+        elif isinstance(text, str) and (text or signature):
+            pieces.append(Piece(text=text, signature=signature))
+    return pieces, pictures
+
+
+def _signature(value: object, cuts: Sequence[Cut]) -> str:
+    """As the client has to send it back; "" where there is none, and for one that is too long to be kept."""
+    cut = find(value, cuts)
+    if cut is None or cut.flaw or cut.spool.size > _SIGNATURE_BYTES:
+        return ""
+    return base64.b64encode(cut.spool.read()).decode()
+
+
+def _extras(candidate: Mapping[str, object]) -> dict[str, object]:
+    """What Google tells beside the picture: where it searched, how safe it found it."""
+    told = {
+        "groundingMetadata": mapping(candidate.get("groundingMetadata")),
+        "safetyRatings": items(candidate.get("safetyRatings")),
+    }
+    return {name: value for name, value in told.items() if value and len(msgspec.json.encode(value)) <= _EXTRA_BYTES}
 
 
 def _no_picture(
@@ -379,19 +440,19 @@ def _no_picture(
     feedback = mapping(document.get("promptFeedback"))
     blocked, ended = word(feedback.get("blockReason")), word(candidate.get("finishReason"))
     reason = blocked or ended
-    words = candidate.get("finishMessage") or " ".join(texts)
-    message = said(words or f"Google refused to draw this: {reason}", via)
+    told = candidate.get("finishMessage") or " ".join(texts)
+    words = said(told, via) if told else ""
+    message = words or f"Google refused to draw this: {reason}"
     if ended in _OPERATORS_AFFAIR:
         return Rejected(message, upstream_status=200, upstream_code=ended, config=True)
-    # A model that declines ends as if nothing had happened, and says so in a text (Google Cloud's page on responsible
-    # AI, 2026, documented).
-    if blocked or ended in _REFUSALS or (ended == "STOP" and texts):
+    if blocked or ended in _REFUSALS:
         return Refused(message, reason=reason, by=Gemini.name, billed=_usage(document.get("usageMetadata")) is not None)
-    return Malformed(
-        f"the provider answered without a picture: {reason or 'it gave no reason'}",
-        upstream_status=200,
-        upstream_code=reason,
+    # A model that asks back, or declines, ends as if nothing had happened (Google Cloud's page on responsible AI, 2026,
+    # documented): its words may be a refusal, and nobody but a reader can tell.
+    lack = (
+        f"with words instead of a picture: {words}" if words else f"without a picture: {reason or 'it gave no reason'}"
     )
+    return Malformed(f"the provider answered {lack}", upstream_status=200, upstream_code=reason)
 
 
 def _predicted(document: Mapping[str, object], ask: Ask, answer: Answer, via: Channel) -> Done:
@@ -434,10 +495,7 @@ def _usage(value: object) -> Usage | None:
     Of what came out, the details name the pictures alone; the rest is text, and costs what text costs (Google's forum,
     2026, and a public billing report of 2026-01; third party).
     """
-    try:
-        counted = msgspec.convert(value, _Counted)
-    except msgspec.ValidationError:
-        return None
+    counted = _counted(value)
     if not counted.candidates_token_count:
         return None
     shown = _of_pictures(counted.prompt_tokens_details)
@@ -452,6 +510,17 @@ def _usage(value: object) -> Usage | None:
         image_out=drawn,
     )
     return usage if max(usage.total_in, usage.total_out) <= _MOST_TOKENS else None
+
+
+def _thoughts(value: object) -> int:
+    return _counted(value).thoughts_token_count
+
+
+def _counted(value: object) -> _Counted:
+    try:
+        return msgspec.convert(value, _Counted)
+    except msgspec.ValidationError:
+        return _Counted()
 
 
 def _of_pictures(details: Iterable[_Kind]) -> int:

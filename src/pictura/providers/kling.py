@@ -155,6 +155,8 @@ class Kling(TaskProvider):
             released="2025-08-15",
             modes=("edit",),
             inputs=replace(_ONE_INPUT, required=True),
+            # It takes a negative prompt only where there is no picture.
+            params={name: option for name, option in _OLD.params.items() if name != "negative_prompt"},
             notes=f"Gives a picture another style. {_OLD.notes}",
         ),
         replace(_OLD, id="kling-v2", aliases=("Kling:2.0",), released="2025-05-13"),

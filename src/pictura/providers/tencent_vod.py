@@ -139,12 +139,12 @@ _PANORAMA = replace(
     native="Hunyuan/3d_2.0",
     aliases=("Hunyuan-3d-2.0",),
     prompt=Prompt("optional"),
-    sizes=OwnSize(),
+    sizes=OwnSize(pixels="1920x960"),
     inputs=replace(_INPUTS, count=1),
     params={"input_region": _OPTIONS["input_region"]},
     notes=(
-        "A panorama of 360° (equirectangular; its pixels are not established), a picture and no mesh, from a prompt or "
-        "a picture, not both."
+        "A panorama of 360° (equirectangular), a picture and no mesh, from a prompt or a picture, not both. Its pixels "
+        "are those of the open weights."
     ),
     price=PerPicture(YUAN.micros("5")),
     price_source=Source("a third party's price list", "2026-09", "third party"),

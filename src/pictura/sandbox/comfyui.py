@@ -1,18 +1,21 @@
-"""ComfyUI, as its source code has it (`server.py`, `execution.py`, `nodes.py`; 2026-11-20, source code).
+"""ComfyUI, as its source code has it (`server.py`, `execution.py`, `nodes.py`, `main.py`; 2026-11-20, source code).
 
 A workflow is checked node by node, with the server's own errors, and then followed to what it draws: text to image,
 image to image, inpainting. Nodes that are not in the table here are not installed.
 
 Not as there: a task's id is no UUID, because it carries the task, so that a sandbox started anew knows it; an id that
-the client sends is not used; the history tells no graph; an upload gets a name of the sandbox's own. Every file called
-`….safetensors` is a checkpoint, as the sandbox cannot know what a channel calls its own; `missing.safetensors` is none.
+the client sends is not used; the history tells no graph; an upload gets a name of the sandbox's own; the WebSocket
+tells of the sampler alone, and of the queue only once. Every file called `….safetensors` is a checkpoint, as the
+sandbox cannot know what a channel calls its own; `missing.safetensors` is none.
 """
 
 from __future__ import annotations
 
 import hashlib
+import uuid
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Literal
 
 import msgspec
@@ -26,13 +29,18 @@ from pictura.sandbox.draw import Scene
 from pictura.sandbox.inputs import Input as Picture
 from pictura.sandbox.inputs import look
 from pictura.sandbox.local import REASONS, grey, opened
-from pictura.sandbox.tasks import Task
+from pictura.sandbox.tasks import Phase, Task
+
+#: Where a task is, and how many of its steps are made.
+Stand = tuple[Phase, int]
 
 CHECKPOINTS = ("sandbox-sd15.safetensors", "sandbox-sdxl.safetensors")
 FILE_BYTES = 100_000_000
 FORMATS = ("png", "jpeg", "webp", "gif")
 #: Uploads that are kept; the oldest give way.
 KEPT = 200
+#: Seconds between two looks at what there is to tell over a WebSocket.
+TICK_S = 0.02
 MOST_SIDE, DRAWN_SIDE, MOST_PICTURES = 16384, 8192, 16
 
 SAMPLERS = (
@@ -341,6 +349,7 @@ class ComfyUI(Simulator):
             ("POST", "/interrupt", self._interrupt),
             ("GET", "/history/{id}", self._history),
             ("GET", "/view", self._view),
+            ("GET", "/ws", self._listen),
         ]
         return [
             web.route(method, prefix + path, self._answering(handler))
@@ -392,7 +401,8 @@ class ComfyUI(Simulator):
         if (trouble := await self.misbehave(visit, str(latent.drawn["prompt"]))) is not None:
             return trouble
         facts = {"width": latent.width, "height": latent.height, "count": latent.count, "masked": bool(latent.mask)}
-        memo = {**latent.drawn, **facts, "folder": workflow.node(workflow.shown).shows}
+        told = {"folder": workflow.node(workflow.shown).shows, "client": str(values.get("client_id", ""))}
+        memo = {**latent.drawn, **facts, **told}
         id = self.studio.tasks.begin(memo, [data for data in (latent.base, latent.mask) if data])
         self._queue[id] = None
         return await visit.send({"prompt_id": id, "number": len(self._queue), "node_errors": {}})
@@ -444,10 +454,58 @@ class ComfyUI(Simulator):
         (picture,) = await self.paint(visit, [_scene(task, int(rest))])
         return web.Response(body=picture.read(), content_type=picture.media_type)
 
+    async def _listen(self, visit: Visit) -> web.StreamResponse:
+        """Tells one client what happens to its prompts. What it says itself means nothing here."""
+        client = visit.request.query.get("clientId") or uuid.uuid4().hex
+        socket = web.WebSocketResponse()
+        await socket.prepare(visit.request)
+        info = {"exec_info": {"queue_remaining": len(self._queue)}}
+        with suppress(ConnectionResetError):
+            await socket.send_json({"type": "status", "data": {"status": info, "sid": client}})
+            await self._tell(socket, client)
+        return socket
+
+    async def _tell(self, socket: web.WebSocketResponse, client: str) -> None:
+        """… until it or the sandbox closes. Nothing is repeated for whoever comes late."""
+        stands = {task.id: _stand(task) for task in self._of(client)}
+        while not (socket.closed or self.studio.closing.is_set()):
+            for task in self._of(client):
+                stands.setdefault(task.id, ("queued", 0))
+            for id, before in list(stands.items()):
+                task = self._find(id)
+                stands[id] = _stand(task)
+                for type, facts in self._news(task, before, stands[id]):
+                    await socket.send_json({"type": type, "data": {"prompt_id": id, **facts}})
+            with suppress(TimeoutError):
+                await socket.receive(timeout=TICK_S)
+
+    def _news(self, task: Task, before: Stand, now: Stand) -> Iterator[tuple[str, dict[str, object]]]:
+        """What happened to a task between two looks at it."""
+        (was, made), (phase, step) = before, now
+        if was == "queued" and (phase in ("running", "done") or task.id in self._interrupted):
+            yield "execution_start", {}
+            yield "executing", {"node": "sampler"}
+            was = "running"
+        if was != "running":
+            return
+        if step > made and phase != "cancelled":
+            yield "progress", {"value": step, "max": task.memo["steps"], "node": "sampler"}
+        if phase != "running":
+            yield _trouble(task) or "execution_success", {}
+            yield "executing", {"node": None}
+
+    def _of(self, client: str) -> list[Task]:
+        """The tasks in the queue that a client began."""
+        return [task for task in map(self._find, self._queue) if task.memo.get("client") == client]
+
     def _find(self, id: str) -> Task:
         found = self.studio.tasks.find(id)
         assert found is not None
         return found
+
+
+def _stand(task: Task) -> Stand:
+    return task.phase, task.progress * int(str(task.memo["steps"])) // 100
 
 
 def _trouble(task: Task) -> str:

@@ -219,7 +219,7 @@ def _violation(error: Wrong) -> ApiError:
         message = f'Invalid JSON payload received. Unknown name "{name}"{f" at {path!r}" if path else ""}: '
         message += "Cannot find field."
     else:
-        message = f"Invalid value at '{path}': {_snake_case(error.message)}"
+        message = f"Invalid value at '{path}': {error.message.replace(error.field, path)}"
     violation = {"field": path, "description": message} if path else {"description": message}
     return ApiError(message, details=[_detail("BadRequest", fieldViolations=[violation])])
 

@@ -289,6 +289,11 @@ class _Amounts(msgspec.Struct, frozen=True):
 def _read(read: Callable[[str], int], text: str, name: str) -> int:
     """What `read` makes of an amount; where it cannot, the error names the field."""
     try:
-        return read(text)
+        amount = read(text)
     except BadRequest as error:
         raise BadRequest(f"price.{name}: {error.message}", param=f"price.{name}") from None
+    if not amount and text.strip("0. "):
+        raise BadRequest(
+            f"price.{name}: {text} is less than can be booked, a millionth of a dollar", param=f"price.{name}"
+        )
+    return amount

@@ -169,6 +169,22 @@ async def test_the_sandbox(way: Way, door: Door) -> None:
     assert await client(door, way).pictures(shown(done)) == [Media("image/png", 64, 64)]
 
 
+async def test_how_far_it_is(door: Door) -> None:
+    """Where the engine says so, as ComfyUI does over its WebSocket."""
+    way = WAYS["omnirouters"]
+    fields = {"model": "local-comfyui", "prompt": "[fault:long 2] a fox", "size": "64x64"}
+    asker = client(door, way, TEST)
+    id = task(await begin(door, way, fields, TEST), "queued").id
+    found: list[int] = []
+    while "retry-after" in (polled := await asker.get(f"{way.path}/{id}")).headers:
+        found += [msgspec.convert(polled.fields["progress"], int)] if "progress" in polled.fields else []
+        await asyncio.sleep(0.05)
+    task(polled, "completed")
+    assert "progress" not in polled.fields
+    assert found == sorted(found) and len(set(found)) > 2
+    assert 0 <= found[0] < found[-1] <= 100
+
+
 async def test_a_job_may_be_asked_about_in_another_dialect(door: Door) -> None:
     id = task(await begin(door, WAYS["omnirouters"]), "queued").id
     for way in WAYS.values():

@@ -230,7 +230,7 @@ class Drawing:
         stream = EventStream(send, _headers(self._call), self._dialect.keep_alive)
         await self._previews(request, handle, stream)
         outcome = await asyncio.shield(handle.outcome)
-        if outcome.error is not None and not stream.begun:
+        if outcome.error is not None and not stream.begun and not self._dialect.streams_error(outcome.error):
             await self._fail(outcome.error, send)
             return
         for event in self._last_events(request, outcome):

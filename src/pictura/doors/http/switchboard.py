@@ -92,7 +92,7 @@ class Switchboard:
         own = self._own.find(method, path)
         if own is not None:
             return own
-        name = self._hosts.get(host.partition(":")[0].lower()) or key_dialect()
+        name = self._hosts.get(host.partition(":")[0].lower().rstrip(".")) or key_dialect()
         return self._find(name if name in self._tables else FALLBACK, method, path)
 
     def _find(self, name: str, method: str, path: str) -> Found:
