@@ -849,12 +849,12 @@ async def test_garbage_ends_the_messages(client: Client, said: str) -> None:
     ("answer", "then"),
     [
         (http(b"{}"), None),
-        (http(b"{}", status="404 Not Found"), stay),
-        (b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n", stall),
+        (http(b"{}", status="404 Not Found"), None),
+        (b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n", stay),
         (b"SSH-2.0-OpenSSH\r\n\r\n", None),
         (b"", None),
         (b"", reset),
-        (b"", stall),
+        (b"", stay),
     ],
     ids=["no socket", "not there", "wrong key", "no http", "hangs up", "reset", "silent"],
 )
