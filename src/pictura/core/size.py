@@ -218,7 +218,7 @@ def _free(asked: Size, sizes: FreePixels) -> Size | None:
     if asked.tier and sizes.tiers and not own:
         return None
     shape = ratio(asked) or Fraction(1)
-    wanted = area(asked) or area(parse(sizes.default)) or 1024**2
+    wanted = area(asked) or 1024**2
     found = _preset(shape, wanted, sizes.presets) or _into_window(shape, wanted, sizes)
     return found if found and _is_tier(found, asked.tier) else None
 

@@ -58,9 +58,6 @@ class MixRoute(NewApi):
         request = super().decode(call, body, edit=edit)
         if request.params.get("sequential_image_generation") == "auto":
             request = _with_group(request)
-        fidelity = request.params.get("input_fidelity")
-        if fidelity is not None and not request.images:
-            request = _without_fidelity(request, str(fidelity))
         return request
 
     def datum(self, request: ImageRequest, picture: Delivered, hands: Hands) -> dict[str, object]:
@@ -80,13 +77,6 @@ class MixRoute(NewApi):
         wrapped = {"code": plain.status, "msg": self.said(call, error), "data": None}
         assert isinstance(plain.body, Mapping)
         return Reply({**wrapped, **plain.body}, plain.status, plain.headers)
-
-
-def _without_fidelity(request: ImageRequest, said: str) -> ImageRequest:
-    """Without a picture there is nothing to be faithful to."""
-    params = {name: value for name, value in request.params.items() if name != "input_fidelity"}
-    note = f"input_fidelity={said}→none"
-    return msgspec.structs.replace(request, params=params, adjusted=(*request.adjusted, note))
 
 
 def _with_group(request: ImageRequest) -> ImageRequest:

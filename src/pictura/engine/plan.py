@@ -257,7 +257,8 @@ def _fitted(request: ImageRequest, card: ModelCard) -> _Fitted:
         adjusted += _size_notes(request, card, fitted)
     params = _translated(request, card)
     for name in sorted(request.adjustable - {"size"}):
-        if name in params and name not in card.params and not capability.neutral(params[name]):
+        idle = name in capability.OF_EDITS and not request.images
+        if name in params and (idle or name not in card.params) and not capability.neutral(params[name]):
             adjusted.append(f"{name}={_as_sent(request.params[name])}→none")
             del params[name]
         elif name in params and params[name] != request.params.get(name):

@@ -469,7 +469,7 @@ GEMINI_CASES = (
     Case("an empty picture", contents(FOX, inline("")), INVALID, f"{PART}.inlineData", says="no picture"),
     Case("a truncated picture", contents(FOX, inline(data_url(PNG[:-20])[22:])), INVALID, "image", says="IEND"),
     Case("no picture", contents(FOX, inline("SSBhbSBhIHRleHQu")), INVALID, "image", says="not a picture"),
-    Case("a part that says nothing", contents(FOX, {"thought": True}), INVALID, PART, says="neither a text nor"),
+    Case("a part that says nothing", contents(FOX, {"videoMetadata": {}}), INVALID, PART, says="neither a text nor"),
     Case("a bucket", contents(FOX, {"fileData": {"fileUri": "gs://b/x"}}), INVALID, f"{PART}.fileData.fileUri"),
     Case("a file here", contents(FOX, {"fileData": {"fileUri": "http://127.0.0.1:1/x"}}), INVALID, "image"),
     Case("no text at all", contents(inline(data_url(PNG)[22:])), INVALID, "prompt", says="prompt is required"),

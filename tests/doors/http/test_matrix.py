@@ -124,7 +124,7 @@ PICTURE: Mapping[Name, Fields] = {
 ADJUSTED: Mapping[Name, tuple[Fields, str, Fields]] = {
     "gemini": ({"generationConfig": {"temperature": 0.5}}, "temperature=0.5→none", {"temperature": None}),
     "imagerouter": ({"size": "1000x700"}, "size=1000x700→1536x1024", {"size": "1536x1024"}),
-    "mixroute": ({"input_fidelity": "medium"}, "input_fidelity=medium→low", {"input_fidelity": "low"}),
+    "mixroute": ({"input_fidelity": "medium"}, "input_fidelity=medium→none", {}),
     "openopen8": ({"watermark": True}, "watermark=true→none", {"watermark": None}),
 }
 
