@@ -168,6 +168,8 @@ class Dialect(ABC):
     Settings: ClassVar[type[msgspec.Struct]] = NoSettings
     #: Hosts whose requests speak this dialect.
     hosts: ClassVar[tuple[str, ...]] = ()
+    #: What paths begin with that belong to this dialect alone, those it does not know included.
+    own_paths: ClassVar[tuple[str, ...]] = ()
     #: Headers in which its clients alone carry their key.
     key_headers: ClassVar[tuple[str, ...]] = ()
     routes: ClassVar[tuple[Route, ...]] = ()

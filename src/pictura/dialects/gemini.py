@@ -112,6 +112,7 @@ class Gemini(Dialect):
 
     name = "gemini"
     hosts = ("generativelanguage.googleapis.com",)
+    own_paths = ("/v1beta/",)
     key_headers = ("x-goog-api-key",)
     errors = ERRORS
     # The official SDK takes a comment for the beginning of an error; an empty line it passes over.

@@ -157,3 +157,19 @@ async def test_a_header_names_a_dialect_that_knows_the_path(
     answer = await door.send(method, path, body, headers={key: value, "Content-Type": "application/json"})
     assert answer.status == 200
     assert dialect in answer.body
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize("prefix", ["", "/omnirouters", "/mixroute", "/openopen8", "/quickrouter"])
+async def test_geminis_paths_are_had_beside_every_routers_own(prefix: str, door: Door) -> None:
+    path = f"{prefix}/v1beta/models/test/test:generateContent"
+    body = b'{"contents": [{"parts": [{"text": "a fox"}]}]}'
+    answer = await door.send("POST", path, body, key=TEST, headers={"Content-Type": "application/json"})
+    assert (answer.status, b'"candidates"' in answer.body) == (200, True)
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_path_nobody_knows_is_told_by_whom_it_belongs_to(door: Door) -> None:
+    answer = await door.send("POST", "/v1beta/models/x:countTokens", b"{}", key=TEST)
+    assert answer.status == 404
+    assert b'"status":"NOT_FOUND"' in answer.body

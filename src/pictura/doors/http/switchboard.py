@@ -69,6 +69,7 @@ class Switchboard:
         self._hosts = {host: name for name, dialect in dialects.items() for host in dialect.hosts}
         self._hosts.update({host.lower(): name for host, name in hosts.items()})
         self._headers = {header: name for name, dialect in dialects.items() for header in dialect.key_headers}
+        self._starts = {start: name for name, dialect in dialects.items() for start in dialect.own_paths}
         self._prefixes = {dialect.prefix: name for name, dialect in dialects.items()}
 
     def owns(self, method: str, path: str) -> bool:
@@ -88,12 +89,17 @@ class Switchboard:
         """`key_dialect` is asked only where nothing else names the dialect."""
         first = "/" + path.split("/", 2)[1] if path.startswith("/") else ""
         if first in self._prefixes:
-            return self._find(self._prefixes[first], method, path[len(first) :] or "/")
+            bare = path[len(first) :] or "/"
+            # Routers have Gemini's paths beside their own.
+            return self._find(self._owner(bare) or self._prefixes[first], method, bare)
         own = self._own.find(method, path)
         if own is not None:
             return own
-        name = self._hosts.get(host.partition(":")[0].lower().rstrip(".")) or key_dialect()
+        name = self._owner(path) or self._hosts.get(host.partition(":")[0].lower().rstrip(".")) or key_dialect()
         return self._find(name if name in self._tables else FALLBACK, method, path)
+
+    def _owner(self, path: str) -> str:
+        return next((name for start, name in self._starts.items() if path.startswith(start)), "")
 
     def _find(self, name: str, method: str, path: str) -> Found:
         return self._tables[name].find(method, path) or Found(self._dialects[name], None)
