@@ -294,7 +294,7 @@ async def test_our_own_forms(tmp_path: Path) -> None:
         [Part("prompt", "ein Bär"), Part("image[]", spool, filename="Bär.png", content_type="image/png")]
     )
     _, parameters = parse_parameters(payload.content_type)
-    body = b"".join([chunk async for chunk in payload.chunks()])
+    body = b"".join(payload.chunks())
     spool.close()
     assert run(body, (1 << 16,), boundary=parameters["boundary"]) == [
         Got("prompt", None, "", "ein Bär".encode()),

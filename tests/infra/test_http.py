@@ -531,7 +531,7 @@ async def test_every_payload_has_its_length(client: Client, tmp_path: Path) -> N
                 assert "transfer-encoding" not in received.headers
                 assert received.headers["content-length"] == str(payload.size)
                 assert received.headers["content-type"] == payload.content_type
-                assert received.body == b"".join([chunk async for chunk in payload.chunks()])
+                assert received.body == b"".join(payload.chunks())
         assert upstream.connections == 1
     spool.close()
 

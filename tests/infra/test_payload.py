@@ -26,7 +26,7 @@ def spool(tmp_path: Path) -> Iterator[Spool]:
 
 
 async def read(payload: Payload) -> bytes:
-    body = b"".join([chunk async for chunk in payload.chunks()])
+    body = b"".join(payload.chunks())
     assert len(body) == payload.size
     return body
 
@@ -70,7 +70,7 @@ async def test_several_spools_keep_their_places(tmp_path: Path) -> None:
 
 async def test_no_chunk_holds_a_whole_picture(spool: Spool) -> None:
     spool.write(BIG)
-    sizes = [len(chunk) async for chunk in json_payload({"image": Inline(spool)}).chunks()]
+    sizes = [len(chunk) for chunk in json_payload({"image": Inline(spool)}).chunks()]
     assert max(sizes) <= CHUNK_BYTES * 4 // 3
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import msgspec
@@ -251,9 +251,8 @@ class Run:
             raise Malformed(f"{candidate.record.provider} answered without a picture")
         wish = self._wish(candidate)
         deliver = self._tools.deliverer.deliver
-        outcomes = await asyncio.gather(
-            *(deliver(raw, wish, attempt.part, number, self.held) for number, raw in enumerate(done.pictures)),
-            return_exceptions=True,
+        outcomes = await _outcomes(
+            [deliver(raw, wish, attempt.part, number, self.held) for number, raw in enumerate(done.pictures)]
         )
         pictures = [outcome for outcome in outcomes if isinstance(outcome, Delivered)]
         failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
@@ -340,6 +339,16 @@ class Run:
             allow_private=candidate.record.allow_private or candidate.record.sandbox,
             ephemeral=request.delivery == "b64_ephemeral",
         )
+
+
+async def _outcomes(deliveries: Sequence[Coroutine[None, None, Delivered]]) -> Sequence[Delivered | BaseException]:
+    """What came of each; mostly there is but one, and no task is made for it."""
+    if len(deliveries) > 1:
+        return await asyncio.gather(*deliveries, return_exceptions=True)
+    try:
+        return [await deliveries[0]]
+    except Exception as error:
+        return [error]
 
 
 def _instructed(request: ImageRequest, candidate: Candidate) -> ImageRequest:

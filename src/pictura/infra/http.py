@@ -22,12 +22,12 @@ import enum
 import select
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
+from functools import cache
 from weakref import WeakSet
 
 import aiohttp
 import msgspec
 from aiohttp.abc import AbstractResolver, AbstractStreamWriter
-from aiohttp.payload import AsyncIterablePayload
 from yarl import URL
 
 from pictura.core.errors import BadRequest, Lost, Malformed, NotSent, UpstreamError
@@ -197,10 +197,15 @@ class Incoming:
             chunk = await self._response.content.readany()
         except (aiohttp.ClientError, OSError) as error:
             raise self._sending.verdict(error) from None
-        await self._slot.count(len(chunk))
-        if self._slot.held and self._response.connection is not None:
-            _read_at_once(self._response.connection.transport, SLOT_READ_BYTES)
+        if await self._slot.count(len(chunk)):
+            self._hurry()
         return chunk
+
+    def _hurry(self) -> None:
+        """There is a slot: take more at a time, and let aiohttp's buffer hold as much without stopping the reader."""
+        self._response.content.set_read_chunk_size(SLOT_READ_BYTES)
+        if self._response.connection is not None:
+            _read_at_once(self._response.connection.transport, SLOT_READ_BYTES)
 
     async def _document(self, chunk: bytes) -> Answer:
         if self._response.content.at_eof() and self._is_plain(chunk):
@@ -302,14 +307,16 @@ class Client:
 
     async def send(self, request: Request) -> Answer:
         """Raises NotSent, Lost and Malformed. Cancelling it closes the connection."""
-        async with self.open(request) as incoming:
+        incoming = await self._ask(request)
+        try:
             return await incoming.answer()
+        finally:
+            incoming.close()
 
     @asynccontextmanager
     async def open(self, request: Request) -> AsyncIterator[Incoming]:
         """Send, and wait for the head of the answer. Raises NotSent and Lost."""
-        sending = _Sending(request, self._transfers, self._used)
-        incoming = Incoming(await self._head(sending), sending, self._open_spool)
+        incoming = await self._ask(request)
         try:
             yield incoming
         finally:
@@ -350,6 +357,10 @@ class Client:
                 # aiohttp's own limit starts anew with every message that still comes.
                 async with asyncio.timeout(GOODBYE_S):
                     await socket.close()
+
+    async def _ask(self, request: Request) -> Incoming:
+        sending = _Sending(request, self._transfers, self._used)
+        return Incoming(await self._head(sending), sending, self._open_spool)
 
     async def _head(self, sending: _Sending) -> aiohttp.ClientResponse:
         request, url = sending.request, sending.url
@@ -466,11 +477,14 @@ class _Slot:
         self.held = False
         self._seen = 0
 
-    async def count(self, size: int) -> None:
+    async def count(self, size: int) -> bool:
+        """Whether it was taken just now."""
         self._seen += size
-        if self._seen > FREE_BYTES and not self.held:
-            await self._transfers.acquire()
-            self.held = True
+        if self._seen <= FREE_BYTES or self.held:
+            return False
+        await self._transfers.acquire()
+        self.held = True
+        return True
 
     def leave(self) -> None:
         self._seen = 0
@@ -479,11 +493,11 @@ class _Slot:
             self.held = False
 
 
-class _Body(AsyncIterablePayload):
+class _Body(aiohttp.Payload):
     """Our payload as aiohttp wants it. A known size keeps it from falling back to chunks."""
 
     def __init__(self, body: Payload, sending: _Sending) -> None:
-        super().__init__(body.chunks(), content_type=body.content_type)
+        super().__init__(body, content_type=body.content_type)
         self._body = body
         self._sending = sending
 
@@ -491,13 +505,20 @@ class _Body(AsyncIterablePayload):
     def size(self) -> int:
         return self._body.size
 
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        raise TypeError("a body is sent as it is read, never held as a text")
+
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        for chunk in self._body.chunks():
+            await writer.write(chunk)
+
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
         async with self._sending.transfers if self.size > FREE_BYTES else nullcontext():
             # aiohttp holds the head back until the first bytes of the body, so it is not too late to look.
             if _is_dead(writer.transport, self._sending.reuses):
                 raise ConnectionResetError
             self._sending.state = SendState.HEADERS
-            await super().write_with_length(writer, content_length)
+            await self.write(writer)
         self._sending.state = SendState.BODY
 
 
@@ -529,6 +550,7 @@ def _is_dead(transport: asyncio.WriteTransport | None, reused: bool) -> bool:
     return bool(poll.poll(0))
 
 
+@cache
 def _client_timeout(timeouts: Timeouts) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(total=timeouts.total_s, connect=timeouts.connect_s, sock_read=timeouts.read_s)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 import pybase64
@@ -67,13 +67,12 @@ class Payload:
         self.content_type = content_type
         self.size = sum(len(piece) if isinstance(piece, bytes) else piece.size for piece in self._pieces)
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    def chunks(self) -> Iterator[bytes]:
         for piece in self._pieces:
             if isinstance(piece, bytes):
                 yield piece
-                continue
-            for chunk in piece.chunks():
-                yield chunk
+            else:
+                yield from piece.chunks()
 
 
 def _merged(pieces: Iterable[bytes | Bytes | _Base64]) -> list[bytes | Bytes | _Base64]:

@@ -207,6 +207,6 @@ def _hmac(key: bytes, text: str) -> bytes:
 
 async def _sha256(body: Payload) -> str:
     digest = hashlib.sha256()
-    async for chunk in body.chunks():
+    for chunk in body.chunks():
         digest.update(chunk)
     return digest.hexdigest()

@@ -279,7 +279,7 @@ class Visit:
         response = web.StreamResponse(status=status, headers={**self.headers, "Content-Type": payload.content_type})
         response.content_length = payload.size
         await response.prepare(self.request)
-        async for chunk in payload.chunks():
+        for chunk in payload.chunks():
             await response.write(chunk)
         await response.write_eof()
         return response
@@ -294,7 +294,7 @@ class Visit:
             if not response.prepared:
                 await response.prepare(self.request)
             await response.write((f"event: {name}\n" if name else "").encode() + b"data: ")
-            async for chunk in json_payload(document).chunks():
+            for chunk in json_payload(document).chunks():
                 await response.write(chunk)
             await response.write(b"\n\n")
         await response.prepare(self.request)

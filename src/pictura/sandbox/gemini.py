@@ -763,7 +763,7 @@ async def _send_events(visit: Visit, documents: Iterable[object]) -> web.StreamR
     await response.prepare(visit.request)
     for document in documents:
         await response.write(b"data: ")
-        async for chunk in json_payload(document).chunks():
+        for chunk in json_payload(document).chunks():
             await response.write(chunk)
         await response.write(b"\r\n\r\n")
     await response.write_eof()

@@ -198,7 +198,7 @@ async def _trickled(visit: Visit, document: object) -> web.StreamResponse:
     response = web.StreamResponse(headers=headers)
     await response.prepare(visit.request)
     await response.write(b"  ")
-    async for chunk in json_payload(document).chunks():
+    for chunk in json_payload(document).chunks():
         await response.write(chunk)
     await response.write_eof()
     return response

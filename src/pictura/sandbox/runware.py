@@ -579,7 +579,7 @@ async def _whole(text: str) -> AsyncIterator[bytes]:
 
 
 async def _text(document: object) -> str:
-    return b"".join([chunk async for chunk in json_payload(document).chunks()]).decode()
+    return b"".join(json_payload(document).chunks()).decode()
 
 
 def _key(tasks: Sequence[Mapping[str, object]]) -> str:

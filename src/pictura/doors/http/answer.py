@@ -22,7 +22,7 @@ async def send_reply(send: Send, reply: Reply, headers: Mapping[str, str], *, cl
     if not left:
         await send({"type": "http.response.body"})
         return
-    async for chunk in payload.chunks():
+    for chunk in payload.chunks():
         left -= len(chunk)
         await send({"type": "http.response.body", "body": chunk, "more_body": left > 0})
 
@@ -39,7 +39,7 @@ class EventStream:
     async def event(self, event: Event) -> None:
         await self._begin()
         await self._write((f"event: {event.name}\n" if event.name else "").encode() + b"data: ")
-        async for chunk in json_payload(event.data).chunks():
+        for chunk in json_payload(event.data).chunks():
             await self._write(chunk)
         await self._write(b"\n\n")
 

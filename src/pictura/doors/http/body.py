@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 
 import msgspec
 from starlette.types import Receive
@@ -46,13 +46,15 @@ class Incoming:
         self._slots = slots
         self._ended = headers.get("content-length") == "0" and "transfer-encoding" not in headers
         self._pieces = 0
+        self._started = 0.0
+        self._taken = 0
         self._too_slow = False
 
     async def read(self, limits: Limits, picture_bytes: int, open_spool: Callable[[], Spool]) -> Body:
         """The whole body. Raises BadRequest and its kin, ClientGone."""
         content_type = self._headers.get("content-type", "application/json")
         kind = content_type.partition(";")[0].strip().lower()
-        async with self._slot():
+        async with nullcontext() if self._is_small() else self._slots:
             if kind == "multipart/form-data":
                 boundary = parse_parameters(content_type)[1].get("boundary", "")
                 return await self._form(boundary, limits, picture_bytes, open_spool)
@@ -77,25 +79,27 @@ class Incoming:
             return self._ended
         return self._ended
 
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """The body as it comes, as long as it comes fast enough. Raises TooSlow, ClientGone."""
-        loop = asyncio.get_running_loop()
-        started, taken, idle_s = loop.time(), 0, self._settings.body_idle_s
-        try:
-            async with asyncio.timeout(idle_s) as patience:
-                while not self._ended:
+    async def chunk(self) -> bytes:
+        """What comes next of the body, nothing at its end. Raises TooSlow, ClientGone."""
+        chunk = b""
+        while not self._ended and not chunk:
+            try:
+                async with asyncio.timeout(self._settings.body_idle_s):
                     chunk = await self._next()
-                    if chunk:
-                        yield chunk
-                    if self._ended:
-                        return
-                    now = loop.time()
-                    taken += len(chunk)
-                    patience.reschedule(now + idle_s)
-                    if now - started > idle_s and taken < (now - started) * self._settings.body_slowest:
-                        raise self._slow(f"the body came slower than {self._settings.body_slowest} bytes a second")
-        except TimeoutError:
-            raise self._slow(f"nothing of the body came for {idle_s:g} s") from None
+            except TimeoutError:
+                raise self._slow(f"nothing of the body came for {self._settings.body_idle_s:g} s") from None
+            if not self._ended:
+                self._check_pace(len(chunk))
+        return chunk
+
+    def _check_pace(self, size: int) -> None:
+        now = asyncio.get_running_loop().time()
+        if self._pieces == 1:
+            self._started = now
+        self._taken += size
+        passed_s = now - self._started
+        if passed_s > self._settings.body_idle_s and self._taken < passed_s * self._settings.body_slowest:
+            raise self._slow(f"the body came slower than {self._settings.body_slowest} bytes a second")
 
     def _slow(self, what: str) -> TooSlow:
         self._too_slow = True
@@ -110,14 +114,9 @@ class Incoming:
         chunk: bytes = message.get("body", b"")
         return chunk
 
-    @asynccontextmanager
-    async def _slot(self) -> AsyncIterator[None]:
+    def _is_small(self) -> bool:
         length = self._headers.get("content-length", "")
-        if length.isdigit() and int(length[:18]) <= FREE_BYTES:
-            yield
-            return
-        async with self._slots:
-            yield
+        return length.isdigit() and int(length[:18]) <= FREE_BYTES
 
     async def _json(self, limits: Limits, picture_bytes: int, open_spool: Callable[[], Spool]) -> Body:
         extractor = Extractor(
@@ -130,7 +129,7 @@ class Incoming:
         )
         plain: bytes | None = None
         try:
-            async for chunk in self.chunks():
+            while chunk := await self.chunk():
                 if self._ended and self._pieces == 1 and _is_plain(chunk, limits):
                     plain = chunk
                 else:
@@ -148,7 +147,7 @@ class Incoming:
         form = _Form(limits, picture_bytes, open_spool)
         try:
             parser = FormParser(boundary, form, part_cap=2 * SPARE_PARTS)
-            async for chunk in self.chunks():
+            while chunk := await self.chunk():
                 parser.feed(chunk)
             parser.finish()
         except BaseException:

@@ -134,7 +134,7 @@ class _Forwarding:
     async def _body(self) -> AsyncIterator[bytes]:
         taken = 0
         try:
-            async for chunk in self._incoming.chunks():
+            while chunk := await self._incoming.chunk():
                 taken += len(chunk)
                 if taken > MOST_BYTES:
                     raise TooLarge(f"the sandbox takes at most {MOST_BYTES:,} bytes in one request")

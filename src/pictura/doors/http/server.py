@@ -20,6 +20,8 @@ from pictura.core.errors import HouseError
 IDLE_S = 65
 #: The most that a request's head may have: far above what servers in front of this one pass on.
 HEAD_BYTES = 128 * 1024
+#: How much of a body may wait for its reader: one read of the loop.
+WAITING_BYTES = 256 * 1024
 #: In a scope's `extensions`: `{"reset": a function}`, which breaks the connection off without another word.
 RESET = "pictura.reset"
 _UPGRADE = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
@@ -69,13 +71,21 @@ class Protocol(HttpToolsProtocol):
         super().on_message_complete()
 
     def on_body(self, body: bytes) -> None:
-        """uvicorn gathers a body's pieces in a bytearray and copies it out again; mostly there is but one piece."""
-        held = self.cycle.body
-        if not held:
-            self.cycle.body = b""  # type: ignore[assignment]  # b"" + body copies nothing
-        elif isinstance(held, bytes):
-            self.cycle.body = bytearray(held)  # or many tiny pieces would be copied again and again
-        super().on_body(body)
+        """uvicorn gathers a body's pieces in a bytearray, copies it out again, and stops reading while 64 KB wait:
+        with larger reads that would be after every one of them.
+        """
+        cycle = self.cycle
+        if cycle.response_complete:
+            return
+        if not cycle.body:
+            cycle.body = body  # type: ignore[assignment]  # mostly there is but one piece, which need not be copied
+        else:
+            if isinstance(cycle.body, bytes):
+                cycle.body = bytearray(cycle.body)  # or many tiny pieces would be copied again and again
+            cycle.body += body
+        if len(cycle.body) > WAITING_BYTES:
+            self.flow.pause_reading()
+        cycle.message_event.set()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._in_head = False
