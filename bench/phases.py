@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol, TypedDict
 
 from materials import MULTIPART, BenchError, Tools
-from servers import Program, Server, stop
+from servers import Program, Server, free_port, stop
 
 DIRECT = "direct"
 GENERATIONS = "/v1/images/generations"
@@ -76,7 +76,8 @@ class Bench:
             yield {target: servers.get(target, self.upstream) for target in targets}
 
     def _server(self, target: str) -> Server:
-        return Server(self.programs[target], self.work / target, self.server_core)
+        port = free_port()
+        return Server(self.programs[target], self.work / f"{target}-{port}", self.server_core, port)
 
     def load_command(self, server: Server, body: str, path: str = GENERATIONS, **options: str | float) -> list[str]:
         """The command line of a load generator against a server; `at_least=1` becomes `--at-least 1`."""
