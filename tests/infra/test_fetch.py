@@ -203,7 +203,7 @@ async def test_a_bad_redirect(fetcher: Fetcher, site: Site, location: str, reaso
 async def test_no_way_into_the_house(fetcher: Fetcher, site: Site, target: str, redirected: bool) -> None:
     site.pages["/a"] = redirect(target)
     reason = await failing(fetcher, site.url("/a") if redirected else target)
-    assert "private network" in reason or "is not an address we can dial" in reason or "DNS" in reason
+    assert "private network" in reason or "has an address that cannot be dialled" in reason or "DNS" in reason
 
 
 async def test_the_allowed_port_allows_no_other(fetcher: Fetcher, site: Site) -> None:
@@ -221,7 +221,7 @@ async def test_a_name_that_leads_into_the_house(site: Site, tmp_path: Path, addr
 
 async def test_an_unknown_name(tmp_path: Path) -> None:
     async with strict(tmp_path, names=Names("")) as fetcher:
-        assert await failing(fetcher, "http://pictures.invalid/") == "its server is not a name that DNS knows."
+        assert await failing(fetcher, "http://pictures.invalid/") == "its server has a name that DNS does not know."
 
 
 async def test_a_proxy_is_no_way_into_the_house(site: Site, tmp_path: Path) -> None:

@@ -165,10 +165,12 @@ async def failing(client: Client, request: Request, kind: type[UpstreamError]) -
 # Nothing left this house
 
 
-async def test_a_refused_connection_is_not_sent(client: Client) -> None:
+async def test_a_refused_connection_is_not_sent(client: Client, caplog: pytest.LogCaptureFixture) -> None:
+    """The client does not learn the address, the operator does, and nobody learns the key in it."""
     port = free_port()
     error = await failing(client, ask(f"http://127.0.0.1:{port}/?key={SECRET}"), NotSent)
-    assert str(error) == f"127.0.0.1:{port} could not be reached (Connection refused). Nothing was sent."
+    assert caplog.messages == [f"127.0.0.1:{port} could not be reached (Connection refused)"]
+    assert str(error) == "The provider could not be reached (Connection refused). Nothing was sent."
     assert not error.config
 
 
@@ -187,7 +189,7 @@ class NoNames(AbstractResolver):
 async def test_an_unknown_name_is_not_sent(tmp_path: Path) -> None:
     client = Client(open_spool=lambda: Spool(tmp_path), transfers=asyncio.Semaphore(1), resolver=NoNames())
     error = await failing(client, ask("http://pictura.invalid/"), NotSent)
-    assert str(error) == "pictura.invalid is not a name that DNS knows. Nothing was sent."
+    assert str(error) == "The provider has a name that DNS does not know. Nothing was sent."
     await client.close()
 
 
@@ -592,7 +594,7 @@ async def test_a_proxy_that_refuses_or_is_gone_is_not_sent(client: Client) -> No
             url=f"https://api.example.com/v1?key={SECRET}", proxy=f"http://127.0.0.1:{proxy.port}", allow_private=True
         )
         error = await failing(client, secure, NotSent)
-        assert str(error).startswith("api.example.com was refused by the egress proxy")
+        assert str(error).startswith("The provider was refused by the egress proxy")
         assert proxy.requests[0].line == "CONNECT api.example.com:443 HTTP/1.1"
     error = await failing(client, secure, NotSent)
     assert "egress proxy that could not be reached" in str(error)

@@ -197,8 +197,8 @@ def _guarded_socket(address: aiohttp.AddrInfoType) -> socket.socket:
 
 #: Special cases first: these classes inherit from one another.
 _WORDS: tuple[tuple[type[BaseException], str], ...] = (
-    (aiohttp.ClientConnectorDNSError, "is not a name that DNS knows"),
-    (socket.gaierror, "is not a name that DNS knows"),
+    (aiohttp.ClientConnectorDNSError, "has a name that DNS does not know"),
+    (socket.gaierror, "has a name that DNS does not know"),
     (aiohttp.ClientConnectorCertificateError, "has a TLS certificate that is not valid for it"),
     (aiohttp.ClientConnectorSSLError, "does not speak TLS as we do"),
     (aiohttp.ClientProxyConnectionError, "lies behind an egress proxy that could not be reached"),
@@ -209,8 +209,8 @@ _WORDS: tuple[tuple[type[BaseException], str], ...] = (
     (aiohttp.ServerDisconnectedError, "closed the connection without an answer"),
     (aiohttp.ClientPayloadError, "broke off in the middle of its answer"),
     (aiohttp.ClientResponseError, "answered with something that is not HTTP"),
-    (aiohttp.InvalidURL, "is not an address we can dial"),
-    (UnicodeError, "is not an address we can dial"),
+    (aiohttp.InvalidURL, "has an address that cannot be dialled"),
+    (UnicodeError, "has an address that cannot be dialled"),
 )
 
 

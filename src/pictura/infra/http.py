@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import logging
 import select
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
@@ -36,6 +37,8 @@ from pictura.infra.extract import Cut, Extractor, is_plain
 from pictura.infra.payload import Payload
 from pictura.infra.spool import Spool
 from pictura.infra.sse import Event, EventReader
+
+log = logging.getLogger("pictura.upstream")
 
 #: The part of a body that needs no transfer slot: a small answer, an error, white space that keeps a line open.
 FREE_BYTES = 64 * 1024
@@ -123,7 +126,7 @@ class Answer(msgspec.Struct, kw_only=True, eq=False):
         try:
             return msgspec.json.decode(self.body)
         except (msgspec.DecodeError, RecursionError):
-            message = f"{URL(self.url).host} answered {self.status} with something that is not JSON."
+            message = f"The provider answered {self.status} with something that is not JSON."
             raise Malformed(message, upstream_status=self.status) from None
 
     def close(self) -> None:
@@ -267,7 +270,7 @@ class Incoming:
     def _oversized(self) -> Malformed:
         request = self._sending.request
         message = (
-            f"{self._sending.host} answered with more than is allowed: {request.text_cap} bytes of text and "
+            f"The provider answered with more than is allowed: {request.text_cap} bytes of text and "
             f"{request.picture_count_cap} pictures of {request.picture_cap} bytes."
         )
         return Malformed(message, upstream_status=self.status)
@@ -396,9 +399,8 @@ class _Sending:
         except BadUrl as error:
             message = f"The provider's address cannot be used: {error}. Correct the channel's base_url."
             raise NotSent(message, config=True) from None
-        self.host = self.url.host_port_subcomponent
         if not all(text.isprintable() for header in request.headers.items() for text in header):
-            message = f"{self.host} was not asked: a header holds a control character. Correct the channel's key."
+            message = "The provider was not asked: a header holds a control character. Correct the channel's key."
             raise NotSent(message, config=True)
 
     async def once(self, request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
@@ -426,12 +428,14 @@ class _Sending:
             self.state = SendState.BODY
 
     def verdict(self, error: BaseException) -> UpstreamError:
+        """Clients read the message, and have no business with the address; the operator finds that in the log."""
         if isinstance(error, _Broken):
             error = error.cause
+        log.warning("%s %s", self.url.host_port_subcomponent, explain(error))
         if self.state is SendState.NOTHING:
-            return NotSent(f"{self.host} {explain(error)}. Nothing was sent.", config=_is_config(error))
+            return NotSent(f"The provider {explain(error)}. Nothing was sent.", config=_is_config(error))
         when = "while we sent the request" if self.state is SendState.HEADERS else "after we had sent the request"
-        return Lost(f"{self.host} {explain(error)}, {when}. It may have been billed.")
+        return Lost(f"The provider {explain(error)}, {when}. It may have been billed.")
 
 
 async def _handshake(session: aiohttp.ClientSession, url: URL, request: Request) -> aiohttp.ClientWebSocketResponse:
