@@ -265,6 +265,7 @@ async def open_door(
             await door.new_key(LIVE)
             yield door
         await house.gateway.drain(5)
+    assert house.blobs.slabs.out == 0, "somebody kept memory that is meant for pictures that pass through"
 
 
 @asynccontextmanager

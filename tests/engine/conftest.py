@@ -8,6 +8,7 @@ import logging
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -167,8 +168,8 @@ async def open_engine(
         for provider in providers:
             catalog.add(provider.name, provider.MODELS)
             if isinstance(provider, Scripted):
-                provider.open_spool = blobs.spool
-        client = Client(open_spool=blobs.spool, transfers=asyncio.Semaphore(4))
+                provider.open_spool = partial(blobs.spool, passing=True)
+        client = Client(open_spool=partial(blobs.spool, passing=True), transfers=asyncio.Semaphore(4))
         stack.push_async_callback(client.close)
         fetcher = Fetcher(open_spool=blobs.spool, transfers=asyncio.Semaphore(4), allow=fetch_allow)
         stack.push_async_callback(fetcher.close)
@@ -230,6 +231,7 @@ async def provider() -> Scripted:
 async def engine(data: Path, provider: Scripted) -> AsyncIterator[Engine]:
     async with open_engine(data, provider) as engine:
         yield engine
+    assert engine.blobs.slabs.out == 0
 
 
 @pytest.fixture

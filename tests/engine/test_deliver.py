@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import random
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
+from PIL import Image
 
 from pictura.core import ids
 from pictura.core.errors import Malformed
@@ -50,8 +53,8 @@ def deliverer(engine: Engine) -> Deliverer:
     return engine.gateway._tools.deliverer
 
 
-def raw(engine: Engine, data: bytes, **said: Any) -> Raw:
-    spool = engine.blobs.spool()
+def raw(engine: Engine, data: bytes, *, passing: bool = False, **said: Any) -> Raw:
+    spool = engine.blobs.spool(passing=passing)
     spool.write(data)
     return Raw(spool=spool, **said)
 
@@ -202,6 +205,29 @@ async def test_what_is_ephemeral_stays_in_hand(engine: Engine, deliverer: Delive
     for spool in held.values():
         spool.close()
     assert engine.files("tmp") == []
+
+
+@pytest.mark.parametrize(
+    ("passing", "inline", "stays"), [(True, True, True), (False, True, False), (True, False, False)]
+)
+async def test_what_the_answer_holds_is_kept_and_stays_in_hand(
+    engine: Engine, deliverer: Deliverer, passing: bool, inline: bool, stays: bool
+) -> None:
+    """Unless it had to become a file: that is read from the store."""
+    data = _noisy(200)
+    held: dict[str, Spool] = {}
+    delivered = await deliverer.deliver(raw(engine, data, passing=passing), Wish(JOB, inline=inline), 0, 0, held)
+    assert engine.blobs.open(delivered.key).read() == data
+    assert [spool.read() for spool in held.values()] == ([data] if stays else [])
+    for spool in held.values():
+        spool.close()
+
+
+def _noisy(side: int) -> bytes:
+    """A picture of more bytes than a spool keeps in little memory."""
+    encoded = io.BytesIO()
+    Image.frombytes("RGB", (side, side), random.Random(1).randbytes(3 * side * side)).save(encoded, "png")
+    return encoded.getvalue()
 
 
 async def test_what_is_ephemeral_and_broken_is_closed(engine: Engine, deliverer: Deliverer) -> None:

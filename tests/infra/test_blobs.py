@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import threading
 import time
 from pathlib import Path
 
@@ -48,6 +50,34 @@ async def test_what_was_put_is_read(blobs: LocalBlobs, data: bytes, durable: boo
     assert blob.read(-5) == data[-5:]
     assert blob.read(2, 3) == data[2:5]
     assert blob.read(len(data) + 1) == b""
+
+
+async def test_a_spool_that_is_being_written_out_is_not_closed_by_a_cancellation(
+    blobs: LocalBlobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its memory would go to another picture, whose bytes would come into this file."""
+    writes, sync = threading.Event(), os.fsync
+    begun = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def slow(handle: int) -> None:
+        loop.call_soon_threadsafe(begun.set)
+        writes.wait(10)
+        sync(handle)
+
+    monkeypatch.setattr(os, "fsync", slow)
+    spool = blobs.spool(passing=True)
+    spool.write(BIG)
+    putting = asyncio.create_task(blobs.put(f"{DAY}/job-0-0.png", spool))
+    await begun.wait()
+    putting.cancel()
+    await asyncio.wait({putting}, timeout=0.05)
+    assert not putting.done()
+    writes.set()
+    with pytest.raises(asyncio.CancelledError):
+        await putting
+    spool.close()
+    assert blobs.open(f"{DAY}/job-0-0.png").read() == BIG and blobs.slabs.out == 0
 
 
 async def test_a_blob_holds_no_file_open(blobs: LocalBlobs) -> None:

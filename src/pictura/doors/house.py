@@ -8,6 +8,7 @@ import secrets
 import shutil
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -160,7 +161,7 @@ def _hands(
 ) -> tuple[Client, Fetcher, Imaging]:
     """What reaches out and what converts. Paid answers and strangers' pictures wait for slots of their own."""
     transfers = settings.server.transfers
-    http = Client(open_spool=blobs.spool, transfers=asyncio.Semaphore(transfers))
+    http = Client(open_spool=partial(blobs.spool, passing=True), transfers=asyncio.Semaphore(transfers))
     stack.push_async_callback(http.close)
     fetcher = Fetcher(open_spool=blobs.spool, transfers=asyncio.Semaphore(transfers), allow=environment.fetch_allow)
     stack.push_async_callback(fetcher.close)

@@ -26,7 +26,9 @@ FETCH_PAUSES_S = (0.2, 1.0)
 
 
 class Wish(msgspec.Struct, frozen=True):
-    """How a job's pictures shall be. `output_format` "" takes what comes; `relay` hands an upstream's URL on."""
+    """How a job's pictures shall be. `output_format` "" takes what comes; `relay` hands an upstream's URL on; `inline`:
+    the answer holds the bytes, and follows at once.
+    """
 
     job_id: str
     output_format: str = ""
@@ -34,10 +36,13 @@ class Wish(msgspec.Struct, frozen=True):
     relay: bool = False
     allow_private: bool = False
     ephemeral: bool = False
+    inline: bool = False
 
 
 class Deliverer:
-    """Pictures of ephemeral jobs are not stored: their spools stay in the caller's hands, by the picture's key."""
+    """What is not stored, because its job is ephemeral, or need not be read again from where it is stored, stays in
+    the caller's hands: spools by the picture's key.
+    """
 
     def __init__(self, blobs: Blobs, fetcher: Fetcher, imaging: Imaging) -> None:
         self._blobs = blobs
@@ -54,12 +59,12 @@ class Deliverer:
             if wish.output_format and wish.output_format != found.format:
                 spool, found = await self._transcode(spool, wish)
             key = _key(wish, part, number, found)
-            if wish.ephemeral:
+            if not wish.ephemeral:
+                await self._blobs.put(key, spool, read_soon=not wish.inline)
+            if wish.ephemeral or (wish.inline and spool.in_memory):
                 held[key] = spool
-            else:
-                await self._blobs.put(key, spool)
         finally:
-            if wish.ephemeral is False or spool not in held.values():
+            if spool not in held.values():
                 spool.close()
         return Delivered(
             key=key,

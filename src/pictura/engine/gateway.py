@@ -51,7 +51,7 @@ class Draft(msgspec.Struct):
 
 
 class Outcome(msgspec.Struct):
-    """What came of a job: `result`, or `error`. `held`: bytes of pictures that are not stored; close them."""
+    """What came of a job: `result`, or `error`. `held`: pictures that need not be read from the store; close them."""
 
     job_id: str
     request: ImageRequest

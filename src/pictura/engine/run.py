@@ -85,7 +85,7 @@ class Run:
         self.cancelled = False
         #: Of a hundred, where its vendor tells.
         self.progress: int | None = None
-        #: Pictures that are not stored, by key; whoever answers the client closes them.
+        #: Pictures that need not be read from the store, by key; whoever answers the client closes them.
         self.held: dict[str, Spool] = {}
         self.ended: list[tuple[int, PicturaError | None]] = []
         self._tools = tools
@@ -338,6 +338,7 @@ class Run:
             relay=candidate.record.relay and (request.delivery == "url" or not request.delivery_named),
             allow_private=candidate.record.allow_private or candidate.record.sandbox,
             ephemeral=request.delivery == "b64_ephemeral",
+            inline=request.delivery != "url" and len(self._plan.parts) == 1,
         )
 
 

@@ -11,10 +11,12 @@ import re
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from pictura.core.errors import BadRequest, NotFound
+from pictura.infra.slabs import Slabs
 from pictura.infra.spool import CHUNK_BYTES, Spool
 
 #: Files made durable at a time; a disk sorts a few by itself.
@@ -50,11 +52,11 @@ class StoredBlob:
 
 
 class Blobs(Protocol):
-    def spool(self) -> Spool:
-        """A fresh spool, on the same disk as the blobs where there is one."""
+    def spool(self, *, passing: bool = False) -> Spool:
+        """A fresh spool, on the same disk as the blobs where there is one. `passing`: it is closed within moments."""
         ...
 
-    async def put(self, key: str, spool: Spool, *, durable: bool = True) -> None:
+    async def put(self, key: str, spool: Spool, *, durable: bool = True, read_soon: bool = True) -> None:
         """Keep the spool's bytes under `key`; where `durable`, they outlive a power cut from here on."""
         ...
 
@@ -80,25 +82,33 @@ class LocalBlobs:
         self._root = root
         self._spools = root / "tmp"
         self._spools.mkdir(parents=True, exist_ok=True)
+        self.slabs = Slabs()
         self._folders: set[Path] = set()
         self._syncing = ThreadPoolExecutor(SYNCS, "sync")
         for left_over in self._spools.iterdir():
             left_over.unlink(missing_ok=True)
 
-    def spool(self) -> Spool:
-        return Spool(self._spools)
+    def spool(self, *, passing: bool = False) -> Spool:
+        return Spool(self._spools, slabs=self.slabs if passing else None)
 
     def close(self) -> None:
         self._syncing.shutdown()
 
-    async def put(self, key: str, spool: Spool, *, durable: bool = True) -> None:
+    async def put(self, key: str, spool: Spool, *, durable: bool = True, read_soon: bool = True) -> None:
         path = self._path(key)
         if path.parent not in self._folders:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._folders.add(path.parent)
-        spool.take(path)
-        if durable:
-            await asyncio.get_running_loop().run_in_executor(self._syncing, spool.sync)
+        if not durable:
+            spool.save(path, durable=False)
+            return
+        save = partial(spool.save, path, durable=True, read_soon=read_soon)
+        saving = asyncio.get_running_loop().run_in_executor(self._syncing, save)
+        try:
+            await asyncio.shield(saving)
+        except asyncio.CancelledError:
+            await asyncio.wait({saving})  # or whoever closes the spool gives its memory to others while it is read
+            raise
 
     def open(self, key: str) -> StoredBlob:
         try:

@@ -266,7 +266,7 @@ class Drawing:
 
 
 class Handed:
-    """`Hands` over what one visitor gets; `held`: the bytes of pictures that are not stored."""
+    """`Hands` over what one visitor gets; `held`: pictures that need not be read from the store."""
 
     def __init__(self, house: House, visit: Visit, held: Mapping[str, Spool] | None = None) -> None:
         self._house = house
