@@ -352,7 +352,10 @@ async def test_refused(
     ("model", "shown"),
     [
         ("wan2.7-image", ("png", "RGBA", 300, 300)),
-        ("wan2.7-image", ("png", "RGB", 200, 300)),
+        ("wan2.7-image", ("png", "RGB", 239, 300)),
+        ("wan2.7-image", ("png", "RGB", 300, 8001)),
+        ("wan2.7-image", ("png", "RGB", 1921, 240)),
+        ("wan2.6-image", ("png", "RGB", 240, 8001)),
         ("wan2.7-image", ("gif", "P", 300, 300)),
         ("qwen-image-2.0", ("png", "RGB", 300, 5)),
     ],
@@ -365,6 +368,16 @@ async def test_pictures_it_does_not_take(
     body = {"model": model, "input": {"messages": messages({"image": image}, FOX)}}
     async with http.post(f"{address}/dashscope/api/v1/services/aigc/{AT_ONCE}", json=body) as answer:
         assert (answer.status, (await answer.json())["code"]) == (400, "InvalidParameter")
+
+
+@pytest.mark.parametrize(("model", "height"), [("wan2.7-image", 1920), ("wan2.6-image", 8000)])
+async def test_the_longest_picture_it_takes(
+    model: str, height: int, address: str, http: ClientSession, picture: MakePicture
+) -> None:
+    shown = messages({"image": data_url(picture(240, height, "png", "RGB"))}, FOX)
+    body = {"model": model, "input": {"messages": shown}, "parameters": {"size": "1024*1024", "n": 1}}
+    async with http.post(f"{address}/dashscope/api/v1/services/aigc/{AT_ONCE}", json=body) as answer:
+        assert answer.status == 200, await answer.text()
 
 
 @pytest.mark.parametrize(

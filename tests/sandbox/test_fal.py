@@ -308,6 +308,7 @@ async def test_inputs_that_an_app_turns_down(
         ("recraft/vectorize", {"output_format": "svg"}, (300, 300), ["output_format"], "extra_forbidden"),
         ("recraft/vectorize", {}, (256, 300), ["image_url"], "image_too_small"),
         ("recraft/vectorize", {}, (300, 4096), ["image_url"], "image_too_large"),
+        ("recraft/vectorize", {}, (4000, 4000), ["image_url"], "image_too_large"),
         ("esrgan", {"scale": 8.5}, (64, 64), ["scale"], "less_than_equal"),
         ("esrgan", {"scale": "2"}, (64, 64), ["scale"], "type_error"),
         ("esrgan", {"upscale_factor": 2}, (64, 64), ["upscale_factor"], "extra_forbidden"),

@@ -56,7 +56,8 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     instead where pictures are shown) merely some; `sides` shortest and longest; `ratio` long to short at most; `tiers`
     the pixels on a side of a square; `step` that sides are rounded to; `default` size, "" for about a megapixel.
     `most` and `count`: pictures at most, and unless asked otherwise. `pictures`: how many are shown, at least and at
-    most; `picture_sides` their pixels; `alpha` may be in them. `usage`: the way it tells what it drew.
+    most; `picture_sides` their pixels, `picture_ratio` long to short at most; `alpha` may be in them. `usage`: the way
+    it tells what it drew.
     """
 
     services: tuple[str, ...] = (AT_ONCE,)
@@ -72,6 +73,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     count: int = 1
     pictures: tuple[int, int] = (0, 0)
     picture_sides: tuple[int, int] = (10, 99_999)
+    picture_ratio: int = 1_000
     picture_bytes: int = 10 * MEGABYTE
     formats: tuple[str, ...] = _QWEN_FORMATS
     alpha: bool = True
@@ -123,6 +125,7 @@ WAN_2_5_EDIT = Model(
     count=4,
     pictures=(1, 3),
     picture_sides=(384, 5000),
+    picture_ratio=4,
     formats=_WAN_FORMATS,
     alpha=False,
     prompt_chars=2_000,
@@ -153,6 +156,7 @@ WAN_2_7 = Model(
     most=4,
     pictures=(0, 9),
     picture_sides=(240, 8000),
+    picture_ratio=8,
     picture_bytes=20 * MEGABYTE,
     formats=_WAN_FORMATS,
     alpha=False,
@@ -316,9 +320,14 @@ def _read_message(content: Fields) -> tuple[str, Sequence[object]]:
 
 async def _look(value: object, cuts: Sequence[Cut], rules: Model, studio: Studio) -> Input:
     found = await shown(value, cuts, studio, rules.formats, rules.picture_bytes)
+    width, height = found.media.width, found.media.height
+    short, long = sorted((width, height))
     low, high = rules.picture_sides
-    if not (low <= found.media.width <= high and low <= found.media.height <= high):
-        raise BadRequest("the size of input image is too small or too large.")
+    if short < low or long > high:
+        # As logged by callers of wan2.5 (2026-03 to 2026-06, third party).
+        raise BadRequest(f"Image dimensions must be in [{low}, {high}], got {width}x{height}")
+    if long > short * rules.picture_ratio:
+        raise BadRequest(f"Image aspect ratio must be in [1:{rules.picture_ratio}, {rules.picture_ratio}:1]")
     if found.media.alpha and not rules.alpha:
         raise BadRequest("the alpha channel of a PNG is not supported")
     return found

@@ -54,7 +54,7 @@ class App(msgspec.Struct, frozen=True, kw_only=True):
     default. `most` pictures a request (0: knows no `num_images`). `tells`: what stands beside the pictures.
     `makes`: the format of one that knows no word about it. `works` over its picture, without a prompt: the result is as
     large as that, or `scale` times as large. `kept`: it shows the picture itself; `transparent`: without its ground.
-    `sides`: the least and the most that a picture's may have, both excluded.
+    `sides`: the least and the most that a picture's may have, both excluded; `area` its pixels in all, excluded too.
     """
 
     size: str = ""
@@ -79,6 +79,7 @@ class App(msgspec.Struct, frozen=True, kw_only=True):
     picture_formats: tuple[str, ...] = ("png", "jpeg", "webp", "gif")
     picture_bytes: int = PICTURE_BYTES
     sides: tuple[int, int] = (0, 100_000)
+    area: int = 10**10
     mask: bool = False
     seed: bool = True
     flags: tuple[str, ...] = ("sync_mode",)
@@ -211,6 +212,7 @@ APPS: Mapping[str, App] = {
         picture_formats=("png", "jpeg", "webp"),
         picture_bytes=5_000_000,
         sides=(256, 4096),
+        area=16_000_000,
     ),
 }
 #: Of the scale, where none is named.
@@ -449,8 +451,9 @@ class Fal(Vendor):
         least, most = app.sides
         if min(found.media.width, found.media.height) <= least:
             raise Complaint([field], f"Both sides must have more than {least} pixels", "image_too_small")
-        if max(found.media.width, found.media.height) >= most:
-            raise Complaint([field], f"Both sides must have less than {most} pixels", "image_too_large")
+        if max(found.media.width, found.media.height) >= most or found.media.pixels >= app.area:
+            limits = f"Both sides must have less than {most} pixels, and the image less than {app.area}"
+            raise Complaint([field], limits, "image_too_large")
         return found
 
     def _urls(self, application: str, id: str) -> dict[str, str]:
