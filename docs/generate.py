@@ -25,7 +25,7 @@ from pictura.core.model import Choice, Descriptor, ModelCard, Source, Span
 from pictura.core.money import show
 from pictura.core.plugins import discover
 from pictura.core.price import Free, Order, PerMegapixel, PerPicture, PerToken, PriceList, bill
-from pictura.core.size import FreePixels, ListedPixels, OwnSize, Shapes, Size
+from pictura.core.size import FreePixels, ListedPixels, OwnSize, Shapes, Size, bounds
 from pictura.core.views import Call
 from pictura.dialects.base import POLL_S, TASK_WORDS, Dialect, Habits, Limits, Reply, Route, Verb
 from pictura.dialects.union import MAX_PICTURES
@@ -377,7 +377,8 @@ def _inputs(card: ModelCard) -> str:
         return "–"
     count = "1 picture" if card.inputs.count == 1 else f"{card.inputs.count} pictures"
     mask = ", a mask" if card.mask else ""
-    return f"{count}{mask}: {', '.join(card.inputs.formats)} up to {card.inputs.max_bytes / 1e6:g} MB"
+    formats = f"{', '.join(card.inputs.formats)} up to {card.inputs.max_bytes / 1e6:g} MB"
+    return "; ".join((f"{count}{mask}: {formats}", *bounds(card.inputs)))
 
 
 def _option(name: str, descriptor: Descriptor) -> str:

@@ -113,7 +113,7 @@ def test_a_model_that_takes_pictures_and_options() -> None:
     full = card(
         modes=("edit",),
         prompt=Prompt("none"),
-        inputs=Inputs(count=3, formats=("png",), max_bytes=7, square=True),
+        inputs=Inputs(count=3, formats=("png",), max_bytes=7, min_edge=300, max_ratio=2.5),
         mask=Mask(),
         outputs=("avif", "webp"),
         previews=True,
@@ -121,7 +121,7 @@ def test_a_model_that_takes_pictures_and_options() -> None:
     )
     told = parameters(full)
     assert "prompt" not in told
-    assert told["image"] == Pictures(1, 3, ("png",), 7, True)
+    assert told["image"] == Pictures(1, 3, ("png",), 7, min_edge=300, max_ratio=2.5)
     assert told["mask"] == Pictures(0, 1, ("png",), 4_000_000)
     assert told["output_format"] == Choice(("avif", "webp", "png", "jpeg"), "avif")
     assert told["partial_images"] == Span(0, 3, default=0)
@@ -169,6 +169,10 @@ def test_the_number_of_pictures_is_the_one_that_is_taken(fan_out: bool, most: in
         (Words(), b'{"type":"text","max_chars":32000}'),
         (Anything(), b'{"type":"any"}'),
         (Pixels(step=16, max_edge=2048), b'{"type":"pixels","step":16,"max_edge":2048}'),
+        (
+            Pictures(1, 1, ("png",), 9, max_ratio=1),
+            b'{"type":"images","min":1,"max":1,"formats":["png"],"max_bytes":9,"max_ratio":1}',
+        ),
         (Pictures(0, 2, ("png",), 9), b'{"type":"images","min":0,"max":2,"formats":["png"],"max_bytes":9}'),
     ],
 )

@@ -19,12 +19,16 @@ from pictura.core.size import (
     Shapes,
     Size,
     Sizes,
+    Window,
     allowed,
     area,
+    bounded,
+    bounds,
     combine,
     distance,
     fit,
     nearest,
+    outside,
     parse,
     ratio,
 )
@@ -224,6 +228,39 @@ def test_the_broken_edge_of_the_window_is_named(asked: str, why: str) -> None:
 def test_a_side_that_is_too_short_is_named() -> None:
     with pytest.raises(Unsupported, match="no side may be shorter than 256"):
         fit(parse("128x1024"), FreePixels(min_edge=256))
+
+
+@pytest.mark.parametrize(
+    ("window", "told"),
+    [
+        (Window(), ()),
+        (Window(min_edge=300), ("sides of at least 300 pixels",)),
+        (Window(max_edge=4999), ("sides of at most 4,999 pixels",)),
+        (Window(min_edge=240, max_edge=8000, max_ratio=8), ("sides of 240 to 8,000 pixels", "aspects from 1:8 to 8:1")),
+        (
+            Window(max_pixels=36_000_000, max_ratio=2.5),
+            ("at most 36,000,000 pixels in all", "aspects from 1:2.5 to 2.5:1"),
+        ),
+        (Window(max_ratio=1), ("squares only",)),
+    ],
+)
+def test_a_window_in_words(window: Window, told: tuple[str, ...]) -> None:
+    assert bounds(window) == told
+
+
+def test_inside_a_window_lie_its_bounds() -> None:
+    window = Window(min_edge=300, max_edge=750, min_pixels=225_000, max_pixels=225_000, max_ratio=2.5)
+    assert outside(300, 750, window) == outside(750, 300, window) == outside(1, 99_999, Window()) == ""
+    assert "shorter than 300" in outside(299, 750, window)
+    assert "exceed 750" in outside(300, 751, window)
+    assert "at least 225,000" in outside(300, 749, window)
+    assert "not exceed 225,000" in outside(301, 750, window)
+    assert "2.5 times" in outside(300, 751, Window(max_ratio=2.5))
+
+
+def test_the_same_in_another_window() -> None:
+    kind = FreePixels(step=8, max_edge=9, presets=("8x8",))
+    assert bounded(kind, Window(min_edge=2)) == FreePixels(step=8, min_edge=2, presets=("8x8",))
 
 
 def test_allowed_lists_what_can_be_written() -> None:

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
+from msgspec.structs import replace
 
 from pictura.core import ids
 from pictura.core.errors import BadRequest, PicturaError, TooLarge
+from pictura.core.model import ModelCard
 from pictura.core.request import ImageRequest, InputPicture, Upload
 from pictura.engine.intake import Inputs, canonical_hash, day_of
 from pictura.infra.spool import Spool
@@ -52,8 +54,14 @@ def refs(*names: str, mask: str = "") -> ImageRequest:
     return ask(images=tuple(InputPicture(ref=name) for name in names), mask=InputPicture(ref=mask) if mask else None)
 
 
-async def gather(engine: Engine, request: ImageRequest, *uploads: Upload, cap: int = 10**6) -> Inputs:
-    return await engine.intake.gather(request, uploads, CARD, cap)
+async def gather(
+    engine: Engine, request: ImageRequest, *uploads: Upload, cap: int = 10**6, card: ModelCard = CARD
+) -> Inputs:
+    return await engine.intake.gather(request, uploads, card, cap)
+
+
+def bounded(**bounds: float) -> ModelCard:
+    return replace(CARD, inputs=replace(CARD.inputs, **bounds))
 
 
 def open_spools(engine: Engine) -> list[str]:
@@ -117,6 +125,45 @@ async def test_a_picture_may_be_so_large(engine: Engine, site: str, where: str) 
     with pytest.raises(TooLarge) as caught:
         await gather(engine, request, engine.upload(LARGE), cap=100_000)
     assert caught.value.param == "image"
+    assert open_spools(engine) == []
+
+
+@pytest.mark.parametrize(
+    ("bounds", "allowed"),
+    [
+        ({"min_edge": 49}, ("sides of at least 49 pixels",)),
+        ({"max_edge": 95}, ("sides of at most 95 pixels",)),
+        ({"min_edge": 49, "max_edge": 8000}, ("sides of 49 to 8,000 pixels",)),
+        ({"min_pixels": 48 * 96 + 1}, ("at least 4,609 pixels in all",)),
+        ({"max_pixels": 48 * 96 - 1, "max_ratio": 2.5}, ("at most 4,607 pixels in all", "aspects from 1:2.5 to 2.5:1")),
+        ({"max_ratio": 1}, ("squares only",)),
+    ],
+)
+@pytest.mark.parametrize("size", [(48, 96), (96, 48)])
+async def test_pixels_that_a_model_does_not_take(
+    engine: Engine, bounds: dict[str, float], allowed: tuple[str, ...], size: tuple[int, int]
+) -> None:
+    card = bounded(**bounds)
+    with pytest.raises(BadRequest) as caught:
+        await gather(engine, refs("upload:0"), engine.upload(picture(*size)), card=card)
+    assert caught.value.message == f"the picture has {size[0]}x{size[1]} pixels; fox takes {', '.join(allowed)}"
+    assert (caught.value.param, caught.value.allowed) == ("image", allowed)
+    assert open_spools(engine) == []
+
+
+@pytest.mark.parametrize("size", [(48, 96), (96, 48)])
+async def test_the_bounds_themselves_are_taken(engine: Engine, size: tuple[int, int]) -> None:
+    card = bounded(min_edge=48, max_edge=96, min_pixels=48 * 96, max_pixels=48 * 96, max_ratio=2)
+    (await gather(engine, refs("upload:0"), engine.upload(picture(*size)), card=card)).close()
+
+
+async def test_pixels_of_what_was_fetched_and_of_this_houses_own(engine: Engine, site: str) -> None:
+    outcome = await engine.draw()
+    assert outcome.result is not None
+    own = f"https://elsewhere.example/files/{outcome.result.pictures[0].key}"
+    for url in (f"{site}/fox.png", own):
+        with pytest.raises(BadRequest, match="the picture has 64x64 pixels; fox takes sides of at least 65 pixels"):
+            await gather(engine, refs(url), card=bounded(min_edge=65))
     assert open_spools(engine) == []
 
 

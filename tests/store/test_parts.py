@@ -37,7 +37,7 @@ START = ModelCard(
     prompt=Prompt(max_chars=800),
     sizes=FreePixels(max_edge=2048),
     max_n=2,
-    inputs=Inputs(count=2, formats=("png",), max_bytes=7, square=True),
+    inputs=Inputs(count=2, formats=("png",), max_bytes=7, min_edge=300, max_ratio=2.5),
     outputs=("png", "webp"),
     params={"seed": Span(0, 9), "style": Words()},
     price=PerPicture(40_000),
@@ -75,13 +75,17 @@ def test_nothing_said_changes_nothing() -> None:
         ({"outputs": ("jpeg",), "transparent": True}, {"outputs": ("jpeg",), "transparent": True}),
         (
             {"inputs": ModelInputs(count=5, required=True)},
-            {"inputs": Inputs(count=5, formats=("png",), max_bytes=7, required=True, square=True)},
+            {"inputs": Inputs(count=5, formats=("png",), max_bytes=7, required=True, min_edge=300, max_ratio=2.5)},
         ),
         (
             {"params": {"style": False, "raw": True, "seed": Span(0, 99)}},
             {"params": {"seed": Span(0, 99), "raw": Anything()}},
         ),
         ({"inputs": ModelInputs(least=2)}, {"inputs": msgspec.structs.replace(START.inputs, least=2)}),
+        (
+            {"inputs": ModelInputs(min_edge=0, max_pixels=9)},
+            {"inputs": msgspec.structs.replace(START.inputs, min_edge=0, max_pixels=9)},
+        ),
         ({"price_source": "our contract"}, {"price_source": Source("our contract", "", "the operator")}),
     ],
 )
@@ -121,6 +125,7 @@ def test_the_sandbox_knows_a_model_by_the_name_it_always_had() -> None:
         ({"outputs": ()}, "outputs", "no picture format"),
         ({"inputs": ModelInputs(formats=("doc",))}, "inputs.formats", "'doc' is no picture format"),
         ({"inputs": ModelInputs(count=0)}, "inputs.count", "fox edits"),
+        ({"inputs": ModelInputs(max_edge=299)}, "inputs", "a least is above its most"),
         ({"inputs": ModelInputs(count=0), "modes": ("generate",), "mask": True}, "mask", "takes a mask"),
         ({"modes": ()}, "modes", "does nothing"),
         ({"params": {"size": Words()}}, "params.size", "a field of the card"),

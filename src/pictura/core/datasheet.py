@@ -21,7 +21,7 @@ from pictura.core.errors import BadRequest
 from pictura.core.model import Anything, Choice, Flag, ModelCard, Span, Words
 from pictura.core.money import MICROS_PER_USD, NANOS_PER_MICRO, exact
 from pictura.core.price import Free, Order, PerMegapixel, PerPicture, PerToken, Price, PriceList, bill
-from pictura.core.size import FreePixels, ListedPixels, OwnSize, Shapes, Size, Sizes, fit
+from pictura.core.size import FreePixels, ListedPixels, OwnSize, Shapes, Size, Sizes, Window, bounded, fit
 
 #: Fields that have a descriptor of their own, whatever a card's `params` say.
 FIELDS = frozenset(
@@ -38,27 +38,24 @@ _TIERS = ("512", "1K", "2K", "3K", "4K")
 _SQUARE = Size(width=1024, height=1024)
 
 
-class Pixels(msgspec.Struct, frozen=True, tag="pixels", omit_defaults=True):
+class Pixels(Window, frozen=True, tag="pixels", omit_defaults=True):
     """`WIDTHxHEIGHT`, any inside this window; `values` are those that the vendor recommends."""
 
     values: tuple[str, ...] = ()
     default: str = ""
     step: int = 1
-    min_pixels: int = 0
-    max_pixels: int = 0
-    min_edge: int = 0
-    max_edge: int = 0
-    max_ratio: float = 0
 
 
-class Pictures(msgspec.Struct, frozen=True, tag="images", omit_defaults=True):
-    """From `min` to `max` pictures, of these formats, each of at most `max_bytes`; `square`: and of no other shape."""
+class Pictures(Window, frozen=True, tag="images", omit_defaults=True):
+    """From `min` to `max` pictures, of these formats, each of at most `max_bytes` and with its pixels in this window.
+
+    `max_ratio` 1: squares only.
+    """
 
     min: int
     max: int
     formats: tuple[str, ...]
     max_bytes: int
-    square: bool = False
 
 
 Parameter = Choice | Span | Flag | Words | Anything | Pixels | Pictures
@@ -95,7 +92,7 @@ def parameters(card: ModelCard) -> dict[str, Parameter]:
     if card.inputs.count:
         inputs = card.inputs
         least = inputs.least if needs_picture(card) else 0
-        told["image"] = Pictures(least, inputs.count, inputs.formats, inputs.max_bytes, inputs.square)
+        told["image"] = bounded(Pictures(least, inputs.count, inputs.formats, inputs.max_bytes), inputs)
     if card.mask:
         told["mask"] = Pictures(0, 1, card.mask.formats, card.mask.max_bytes)
     told["output_format"] = Choice(formats(card), card.outputs[0])
@@ -127,7 +124,7 @@ def sizes(rule: Sizes) -> dict[str, Parameter]:
     """`size` in pixels, `aspect_ratio`, `resolution`: those of them that can be chosen."""
     told: dict[str, Parameter] = {}
     if isinstance(rule, FreePixels):
-        told["size"] = _pixels(rule)
+        told["size"] = bounded(Pixels(rule.presets, rule.default, rule.step), rule)
     elif isinstance(rule, ListedPixels):
         told["size"] = Choice(rule.values, rule.default)
     elif isinstance(rule, OwnSize):
@@ -138,19 +135,6 @@ def sizes(rule: Sizes) -> dict[str, Parameter]:
         if words:
             told[name] = Choice(words, default if default in words else "")
     return told
-
-
-def _pixels(rule: FreePixels) -> Pixels:
-    return Pixels(
-        values=rule.presets,
-        default=rule.default,
-        step=rule.step,
-        min_pixels=rule.min_pixels,
-        max_pixels=rule.max_pixels,
-        min_edge=rule.min_edge,
-        max_edge=rule.max_edge,
-        max_ratio=rule.max_ratio,
-    )
 
 
 @cache

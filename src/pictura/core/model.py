@@ -12,7 +12,7 @@ import msgspec
 
 from pictura.core.money import Currency
 from pictura.core.price import Price
-from pictura.core.size import OwnSize, Sizes
+from pictura.core.size import OwnSize, Sizes, Window
 
 Mode = Literal["generate", "edit", "inpaint"]
 
@@ -67,10 +67,11 @@ class Prompt(msgspec.Struct, frozen=True, omit_defaults=True):
     max_chars: int = 32_000
 
 
-class Inputs(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Pictures a model takes: how many, of which formats, bytes each; `square` and no other. `count` 0: none.
+class Inputs(Window, frozen=True, omit_defaults=True):
+    """Pictures a model takes: how many, of which formats, bytes and pixels each. `count` 0: none.
 
-    Where they are `required`, `least` says how many.
+    Where they are `required`, `least` says how many. A bound is set where the vendor publishes one that it keeps to;
+    what it only recommends stands in a card's `notes`.
     """
 
     count: int = 0
@@ -78,7 +79,6 @@ class Inputs(msgspec.Struct, frozen=True, omit_defaults=True):
     max_bytes: int = 25_000_000
     required: bool = False
     least: int = 1
-    square: bool = False
 
 
 class Mask(msgspec.Struct, frozen=True, omit_defaults=True):

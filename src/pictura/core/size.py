@@ -10,8 +10,10 @@ from __future__ import annotations
 import math
 import re
 from fractions import Fraction
+from typing import TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from pictura.core.errors import BadRequest, Unsupported
 
@@ -65,15 +67,24 @@ class Size(msgspec.Struct, frozen=True, omit_defaults=True):
 AUTO = Size()
 
 
-class FreePixels(msgspec.Struct, frozen=True, kw_only=True, tag="free", omit_defaults=True):
-    """Any width and height inside a window. `tiers` are words the vendor itself takes instead of pixels."""
+class Window(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Bounds of a picture in pixels: of width times height, of the shorter and the longer side, and of the longer one
+    in terms of the shorter. 0: no bound."""
 
-    step: int = 1
     min_pixels: int = 0
     max_pixels: int = 0
     min_edge: int = 0
     max_edge: int = 0
     max_ratio: float = 0
+
+
+Windowed = TypeVar("Windowed", bound=Window)
+
+
+class FreePixels(Window, frozen=True, kw_only=True, tag="free", omit_defaults=True):
+    """Any width and height inside a window. `tiers` are words the vendor itself takes instead of pixels."""
+
+    step: int = 1
     presets: tuple[str, ...] = ()
     tiers: tuple[str, ...] = ()
     auto: bool = True
@@ -179,6 +190,46 @@ def allowed(sizes: Sizes) -> tuple[str, ...]:
     return ("auto",)
 
 
+def outside(width: int, height: int, window: Window) -> str:
+    """Which bound of the window is broken, in words; "" when inside."""
+    longest, shortest = max(width, height), min(width, height)
+    if window.max_edge and longest > window.max_edge:
+        return f"no side may exceed {window.max_edge} pixels"
+    if shortest < window.min_edge:
+        return f"no side may be shorter than {window.min_edge} pixels"
+    if window.max_pixels and width * height > window.max_pixels:
+        return f"width x height may not exceed {window.max_pixels:,} pixels"
+    if width * height < window.min_pixels:
+        return f"width x height must be at least {window.min_pixels:,} pixels"
+    if window.max_ratio and longest > shortest * window.max_ratio:
+        return f"the longer side may be at most {window.max_ratio:g} times the shorter"
+    return ""
+
+
+def bounds(window: Window) -> tuple[str, ...]:
+    """All that the window asks of a picture, in words."""
+    told = []
+    if window.min_edge or window.max_edge:
+        told.append(f"sides of {_span(window.min_edge, window.max_edge)} pixels")
+    if window.min_pixels or window.max_pixels:
+        told.append(f"{_span(window.min_pixels, window.max_pixels)} pixels in all")
+    if window.max_ratio:
+        widest = f"{window.max_ratio:g}"
+        told.append("squares only" if widest == "1" else f"aspects from 1:{widest} to {widest}:1")
+    return tuple(told)
+
+
+def bounded(kind: Windowed, window: Window) -> Windowed:
+    """The same, inside this window."""
+    return replace(kind, **{name: getattr(window, name) for name in Window.__struct_fields__})
+
+
+def _span(least: int, most: int) -> str:
+    if not most:
+        return f"at least {least:,}"
+    return f"{least:,} to {most:,}" if least else f"at most {most:,}"
+
+
 def ratio(size: Size) -> Fraction | None:
     if size.width:
         return Fraction(size.width, size.height)
@@ -253,22 +304,10 @@ def _into_window(shape: Fraction, wanted: int, sizes: FreePixels) -> Size | None
 
 
 def _outside(size: Size, sizes: FreePixels) -> str:
-    """Which edge of the window is broken, in words; "" when inside."""
-    width, height = size.width, size.height
-    longest, shortest = max(width, height), min(width, height)
-    if width % sizes.step or height % sizes.step:
+    """What is wrong with this size, in words; "" when the model takes it."""
+    if size.width % sizes.step or size.height % sizes.step:
         return f"both sides must be multiples of {sizes.step}"
-    if sizes.max_edge and longest > sizes.max_edge:
-        return f"no side may exceed {sizes.max_edge} pixels"
-    if sizes.min_edge and shortest < sizes.min_edge:
-        return f"no side may be shorter than {sizes.min_edge} pixels"
-    if sizes.max_pixels and size.pixels > sizes.max_pixels:
-        return f"width x height may not exceed {sizes.max_pixels:,} pixels"
-    if size.pixels < sizes.min_pixels:
-        return f"width x height must be at least {sizes.min_pixels:,} pixels"
-    if sizes.max_ratio and longest > shortest * sizes.max_ratio:
-        return f"the longer side may be at most {sizes.max_ratio:g} times the shorter"
-    return ""
+    return outside(size.width, size.height, sizes)
 
 
 def _listed(asked: Size, sizes: ListedPixels) -> Size | None:

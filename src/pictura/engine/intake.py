@@ -17,6 +17,7 @@ from pictura.core.media import Media
 from pictura.core.model import ModelCard
 from pictura.core.picture import Bytes
 from pictura.core.request import ImageRequest, InputPicture, Upload
+from pictura.core.size import bounds, outside
 from pictura.infra.blobs import Blobs
 from pictura.infra.fetch import Fetcher, FetchFailed
 from pictura.infra.imaging import Imaging
@@ -67,12 +68,8 @@ class Intake:
                 name = "the picture" if len(request.images) == 1 else f"picture {number}"
                 cap = min(cap_bytes, card.inputs.max_bytes)
                 found = await self._one(picture, uploads, inputs, name, "image", cap)
-                found = await self._converted(found, inputs, name, card.inputs.formats, request.takes)
-                if card.inputs.square and found.width != found.height:
-                    raise BadRequest(
-                        f"{name} has {found.width}x{found.height} pixels; {card.id} takes squares only", param="image"
-                    )
-                images.append(found)
+                _check_pixels(found, name, card)
+                images.append(await self._converted(found, inputs, name, card.inputs.formats, request.takes))
             inputs.images = tuple(images)
             if request.mask is not None and card.mask is not None:
                 found = await self._one(request.mask, uploads, inputs, "the mask", "mask", card.mask.max_bytes)
@@ -226,6 +223,16 @@ def _check_format(picture: AskPicture, name: str, param: str, formats: tuple[str
     if picture.format not in formats:
         raise BadRequest(
             f"{name} is {picture.format}; this model takes {', '.join(formats)}", param=param, allowed=formats
+        )
+
+
+def _check_pixels(picture: AskPicture, name: str, card: ModelCard) -> None:
+    if outside(picture.width, picture.height, card.inputs):
+        allowed = bounds(card.inputs)
+        raise BadRequest(
+            f"{name} has {picture.width}x{picture.height} pixels; {card.id} takes {', '.join(allowed)}",
+            param="image",
+            allowed=allowed,
         )
 
 

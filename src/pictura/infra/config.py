@@ -208,8 +208,18 @@ class ModelInputs(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_on
     """How many; 0: none."""
     formats: tuple[str, ...] | None = None
     """Their formats: `["png", "jpeg", "webp"]`."""
-    max_bytes: Count | None = None
+    max_bytes: Annotated[int, Meta(ge=1, le=1_000_000_000)] | None = None
     """Bytes of each, at the most."""
+    min_pixels: Count | None = None
+    """Width times height of each, at the least; here and in the next four, 0: no bound."""
+    max_pixels: Count | None = None
+    """Width times height, at the most."""
+    min_edge: Count | None = None
+    """The shorter side, at the least."""
+    max_edge: Count | None = None
+    """The longer side, at the most."""
+    max_ratio: Annotated[float, Meta(ge=0)] | None = None
+    """The longer side in terms of the shorter, at the most; 1: squares only."""
     required: bool | None = None
     """true: it draws nothing without them."""
     least: Annotated[int, Meta(ge=1, le=100)] | None = None

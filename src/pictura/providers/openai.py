@@ -508,7 +508,7 @@ class OpenAI(StreamingImagesApi):
             prompt=Prompt(max_chars=1_000),
             sizes=ListedPixels(values=("256x256", "512x512", "1024x1024"), auto=True, default="1024x1024"),
             max_n=10,
-            inputs=Inputs(count=1, formats=("png",), max_bytes=3_999_999, square=True),
+            inputs=Inputs(count=1, formats=("png",), max_bytes=3_999_999, max_ratio=1),
             mask=Mask(),
             price=PriceList(
                 (

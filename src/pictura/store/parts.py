@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 import msgspec
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from pictura.core import datasheet, ids
 from pictura.core.errors import BadRequest
@@ -13,7 +13,7 @@ from pictura.core.media import FORMATS
 from pictura.core.model import Anything, Choice, Descriptor, Inputs, Mask, ModelCard, Prompt, Source, Span
 from pictura.core.money import USD, Currency
 from pictura.core.price import PerMegapixel, PerPicture, PerToken, Price, PriceList, Row, TokenFormula, TokenList
-from pictura.core.size import FreePixels, ListedPixels, OwnSize, Shapes, Sizes, area, fit, parse
+from pictura.core.size import FreePixels, ListedPixels, OwnSize, Shapes, Sizes, Window, area, fit, parse
 from pictura.infra.config import ModelInputs, ModelParts, ModelPrice, SizeWindow
 
 #: Fields of a card that are said as they are.
@@ -72,14 +72,10 @@ def _prompt(parts: ModelParts, start: Prompt) -> Prompt:
 def _inputs(parts: ModelInputs | None, start: Inputs) -> Inputs:
     if parts is None:
         return start
-    return replace(
-        start,
-        count=start.count if parts.count is None else parts.count,
-        formats=_formats(parts.formats, "inputs.formats") or start.formats,
-        max_bytes=parts.max_bytes or start.max_bytes,
-        required=start.required if parts.required is None else parts.required,
-        least=parts.least or start.least,
-    )
+    _formats(parts.formats, "inputs.formats")
+    made = replace(start, **{name: value for name, value in asdict(parts).items() if value is not None})
+    _check_window(made, "inputs")
+    return made
 
 
 def _mask(parts: ModelParts, start: ModelCard) -> Mask | None:
@@ -151,9 +147,7 @@ def _rule(
 
 
 def _free(window: SizeWindow, pixels: tuple[str, ...], tiers: tuple[str, ...]) -> FreePixels:
-    for least, most in ((window.min_edge, window.max_edge), (window.min_pixels, window.max_pixels)):
-        if 0 < most < least:
-            raise BadRequest("nothing fits into this window: a least is above its most", param="window")
+    _check_window(window, "window")
     rule = FreePixels(
         step=window.step,
         min_pixels=window.min_pixels,
@@ -167,6 +161,12 @@ def _free(window: SizeWindow, pixels: tuple[str, ...], tiers: tuple[str, ...]) -
     for size in (*pixels, *tiers):
         fit(parse(size), rule)
     return rule
+
+
+def _check_window(window: SizeWindow | Window, param: str) -> None:
+    for least, most in ((window.min_edge, window.max_edge), (window.min_pixels, window.max_pixels)):
+        if 0 < most < least:
+            raise BadRequest(f"nothing fits into {param}: a least is above its most", param=param)
 
 
 def _with_default(rule: Sizes, default: str) -> Sizes:

@@ -10,6 +10,7 @@ from pictura.core.datasheet import Parameter, Pictures, Pixels, Rate
 from pictura.core.model import Choice, Source
 from pictura.core.money import Currency, usd
 from pictura.core.money import show as dollars
+from pictura.core.size import bounds
 from pictura.doors.cli.tables import facts, table
 from pictura.doors.desk.shapes import ModelShown
 
@@ -111,9 +112,8 @@ def takes(kind: Parameter) -> str:
         preferred = f"; best {' '.join(kind.values)}" if kind.values else ""
         return f"WIDTHxHEIGHT, {_window(kind)}{preferred}"
     if isinstance(kind, Pictures):
-        square = ", square" if kind.square else ""
         count = f"{kind.min} to {kind.max}" if kind.min > 1 else f"up to {kind.max}"
-        return f"{count}: {' '.join(kind.formats)}{square}, {kind.max_bytes / 1e6:g} MB each"
+        return ", ".join((f"{count}: {' '.join(kind.formats)}", f"{kind.max_bytes / 1e6:g} MB each", *bounds(kind)))
     return ", ".join(capability.allowed(kind))
 
 
