@@ -18,6 +18,7 @@ import pytest_asyncio
 from pictura.core.model import ModelCard
 from pictura.core.plugins import discover
 from pictura.core.price import Free
+from pictura.core.size import bounds
 from pictura.providers.base import CancellingProvider, Provider, TaskProvider
 from tests.doors.door import TEST, Answer, Door, data_url, look, open_door, until
 from tests.least import least_options, least_pictures
@@ -96,6 +97,16 @@ def asking(card: ModelCard, prompt: str = "一只狐狸 in the snow", **more: ob
     return {**fields, **least_options(card)}
 
 
+def editing(card: ModelCard, width: int, height: int) -> dict[str, object]:
+    """The same, with pictures of this size."""
+    fields = asking(card)
+    if card.prompt.need == "optional":
+        del fields["prompt"]  # the panorama takes either
+    if card.mask:
+        fields["mask"] = data_url(picture(width, height, mode="RGBA"))
+    return {**fields, "image": [data_url(picture(width, height))] * max(1, least_pictures(card))}
+
+
 async def ask(door: Door, fields: Mapping[str, object], query: str = "") -> Answer:
     return await door.ask(dict(fields), path="/openai/v1/images/generations" + query, key=TEST)
 
@@ -122,6 +133,20 @@ async def test_every_model_draws(door: Door, id: str) -> None:
     assert found.pixels > 0
     assert answer.headers["x-pictura-sandbox"] == "true"
     assert door.job(answer).result is not None
+
+
+@pytest.mark.parametrize("id", [id for id, card in CARDS.items() if bounds(card.inputs)])
+async def test_a_vendor_takes_the_least_and_the_longest_picture_of_its_card(door: Door, id: str) -> None:
+    window = CARDS[id].inputs
+    least = window.min_edge or 64
+    longest = int(least * (window.max_ratio or 2))
+    for width, height in ((least, least), (least, longest)):
+        answer = await ask(door, editing(CARDS[id], width, height))
+        assert answer.status == 200, (width, height, answer.body)
+    if window.max_ratio:
+        answer = await ask(door, editing(CARDS[id], least, longest + 1))
+        assert (answer.status, answer.error.param) == (400, "image")
+        assert f"{least}x{longest + 1} pixels; {id} takes" in answer.error.message
 
 
 @pytest.mark.parametrize("name", VENDORS)

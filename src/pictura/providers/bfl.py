@@ -61,12 +61,15 @@ _STEERED: dict[str, Descriptor] = {
 # Any aspect from 21:9 to 9:21 is taken; these are the usual ones.
 _RATIOS = ("21:9", "2:1", "16:9", "3:2", "4:3", "5:4", "1:1", "4:5", "3:4", "2:3", "9:16", "1:2", "9:21")
 
+# 20 MB "or 20 megapixels": BFL's pages on Kontext and FLUX.2 as copied by others (2025 to 2026, third party).
+_INPUTS = Inputs(count=1, formats=_FORMATS, max_bytes=20_000_000, max_pixels=20_000_000)
+
 _PRO_1_1 = ModelCard(
     id="flux-pro-1.1",
     released="2024-11-02",
     released_known=True,
     sizes=FreePixels(step=32, min_edge=256, max_edge=1440, default="1024x768"),
-    inputs=Inputs(count=1, formats=_FORMATS, max_bytes=20_000_000),
+    inputs=_INPUTS,
     outputs=("jpeg", "png", "webp"),
     params={**_OPTIONS, **_UPSAMPLING},
     price=PerPicture(usd("0.04")),
@@ -81,7 +84,7 @@ _KONTEXT_PRO = replace(
     released="2025-05-29",
     modes=("generate", "edit"),
     sizes=Shapes(aspects=_RATIOS),
-    inputs=Inputs(count=4, formats=_FORMATS, max_bytes=20_000_000),
+    inputs=replace(_INPUTS, count=4),
     outputs=("png", "jpeg", "webp"),
     notes="About one megapixel; an edit keeps its input's shape. More than one input is experimental.",
 )
@@ -93,7 +96,7 @@ _FILL = replace(
     modes=("inpaint",),
     prompt=Prompt("optional"),
     sizes=OwnSize(),
-    inputs=replace(_PRO_1_1.inputs, required=True),
+    inputs=replace(_INPUTS, required=True),
     mask=Mask(max_bytes=20_000_000),
     params={**_OPTIONS, **_UPSAMPLING, **_STEERED},
     price=PerPicture(usd("0.05")),
@@ -107,7 +110,7 @@ _FLUX_2_PRO = replace(
     released="2025-11-25",
     modes=("generate", "edit"),
     sizes=FreePixels(step=16, min_edge=64, max_pixels=4_194_304, default="1024x1024"),
-    inputs=Inputs(count=8, formats=_FORMATS, max_bytes=20_000_000),
+    inputs=replace(_INPUTS, count=8),
     params={**_OPTIONS_2, "disable_pup": Flag(False)},
     price=PerMegapixel(usd("0.03"), usd("0.015"), usd("0.015")),
     notes=(
@@ -179,7 +182,7 @@ class BlackForestLabs(TaskProvider):
             sizes=Shapes(
                 aspects=(*_RATIOS, "7:5", "5:7"), tiers=("1k", "2k", "4k"), default_aspect="auto", default_tier="1k"
             ),
-            inputs=Inputs(count=10, formats=_FORMATS, max_bytes=20_000_000),
+            inputs=replace(_INPUTS, count=10, min_edge=256, max_pixels=16_000_000),
             outputs=("jpeg",),
             params={"safety_tolerance": Span(0, 4, default=2), "grounding": Flag(True)},
             price=None,
@@ -187,8 +190,8 @@ class BlackForestLabs(TaskProvider):
             source=_SPEC_3,
             notes=(
                 "BFL tells in its answers what a picture did cost; resellers write $0.048 at 1k (2026-10). It takes no "
-                "seed, rewrites the prompt, and looks things up unless grounding is false. Inputs have 256 pixels a "
-                "side and 16 megapixels at most. Its format cannot be chosen; that it is jpeg is assumed."
+                "seed, rewrites the prompt, and looks things up unless grounding is false. Its format cannot be "
+                "chosen; that it is jpeg is assumed."
             ),
         ),
         _FLUX_2_PRO,
@@ -219,7 +222,7 @@ class BlackForestLabs(TaskProvider):
                 id=model,
                 aliases=(),
                 released="2026-01-23",
-                inputs=replace(_FLUX_2_PRO.inputs, count=4),
+                inputs=replace(_INPUTS, count=4),
                 params=_OPTIONS_2,
                 price=PerMegapixel(usd(first), usd(further), usd(further)),
                 notes="Without a size it takes that of the input.",

@@ -80,7 +80,8 @@ _QWEN_FORMATS = ("jpeg", "png", "bmp", "tiff", "webp", "gif")
 _WAN_FORMATS = ("jpeg", "png", "bmp", "webp")
 _THREE_INPUTS = Inputs(count=3, formats=_QWEN_FORMATS, max_bytes=10_000_000)
 _NOT_ESTABLISHED = "Its price is not established."
-_WAN_INPUTS = "Inputs of 240 to 8000 pixels a side; a PNG must have no alpha."
+_WAN_INPUTS = "A PNG must have no alpha."
+_BEST_INPUTS = "Best with inputs of 384 to 3072 pixels a side"
 
 _PLUS = ModelCard(
     id="qwen-image-plus",
@@ -115,7 +116,7 @@ _QWEN_2 = ModelCard(
     price=PerPicture(usd("0.035")),
     price_source=_RESOLD,
     source=_PAGE,
-    notes="Sides are rounded to multiples of 16. Edits take the shape of the last input.",
+    notes=f"Sides are rounded to multiples of 16. Edits take the shape of the last input. {_BEST_INPUTS}.",
 )
 _QWEN_3 = replace(
     _QWEN_2,
@@ -132,7 +133,10 @@ _QWEN_3 = replace(
     },
     price=PerPicture(usd("0.03"), input_amount=usd("0.003")),
     price_source=_RESOLD_TIERS,
-    notes="Without a size the model chooses one. The mode agent takes no inputs.",
+    notes=(
+        "Without a size the model chooses one. The mode agent takes no inputs. Best with inputs of 384 to 2048 pixels "
+        "a side."
+    ),
 )
 _EDIT_PLUS = ModelCard(
     id="qwen-image-edit-plus",
@@ -148,7 +152,7 @@ _EDIT_PLUS = ModelCard(
     price=PerPicture(usd("0.03")),
     price_source=_REMEMBERED,
     source=_EDIT_PAGE,
-    notes="Best with inputs of 384 to 3072 pixels a side; without a size about one megapixel, shaped as the last one.",
+    notes=f"{_BEST_INPUTS}; without a size about one megapixel, shaped as the last one.",
 )
 _WAN_2_6 = ModelCard(
     id="wan2.6-t2i",
@@ -175,7 +179,7 @@ _WAN_2_7 = ModelCard(
     prompt=Prompt(max_chars=5_000),
     sizes=FreePixels(min_pixels=589_824, max_pixels=4_194_304, max_ratio=8, tiers=("1K", "2K")),
     max_n=4,
-    inputs=Inputs(count=9, formats=_WAN_FORMATS, max_bytes=20_000_000),
+    inputs=Inputs(count=9, formats=_WAN_FORMATS, max_bytes=20_000_000, min_edge=240, max_edge=8000, max_ratio=8),
     params={
         "seed": _OPTIONS["seed"],
         "watermark": _OPTIONS["watermark"],
@@ -255,7 +259,7 @@ class DashScope(CancellingProvider):
             max_n=1,
             params={name: _OPTIONS[name] for name in ("seed", "negative_prompt", "watermark")},
             price=PerPicture(usd("0.045")),
-            notes="About one megapixel, shaped as the last input.",
+            notes=f"About one megapixel, shaped as the last input. {_BEST_INPUTS}.",
         ),
         _WAN_2_6,
         replace(
@@ -272,7 +276,7 @@ class DashScope(CancellingProvider):
                 ),
                 tiers=("1K", "2K"),
             ),
-            inputs=Inputs(count=4, formats=_WAN_FORMATS, max_bytes=10_000_000),
+            inputs=Inputs(count=4, formats=_WAN_FORMATS, max_bytes=10_000_000, min_edge=240, max_edge=8000),
             params={**_OPTIONS, "enable_interleave": Flag(default=False), "max_images": Span(1, 5)},
             notes=f"{_WAN_INPUTS} {_NOT_ESTABLISHED}",
         ),

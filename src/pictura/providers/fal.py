@@ -308,11 +308,11 @@ class Fal(CancellingProvider):
             _TOOL,
             id="fal-recraft-vectorize",
             native="fal-ai/recraft/vectorize",
-            inputs=replace(_TOOL.inputs, max_bytes=5_000_000),
+            # The bounds themselves are excluded.
+            inputs=replace(_TOOL.inputs, max_bytes=5_000_000, max_pixels=15_999_999, min_edge=257, max_edge=4095),
             outputs=("svg",),
             price=PerPicture(usd("0.01")),
             price_source=_PAGES,
-            notes="The input has less than 16 megapixels, and sides between 256 and 4,096 pixels.",
         ),
         replace(
             _TOOL,

@@ -79,14 +79,14 @@ _OMNI = ModelCard(
     prompt=Prompt(max_chars=2_500),
     sizes=Shapes(aspects=_ASPECTS, tiers=("1k", "2k", "4k"), default_aspect="auto", default_tier="1k"),
     max_n=9,
-    inputs=Inputs(count=10, formats=("jpeg", "png"), max_bytes=10_000_000),
+    inputs=Inputs(count=10, formats=("jpeg", "png"), max_bytes=10_000_000, min_edge=300, max_ratio=2.5),
     params={**_OMNI_OPTIONS, "result_type": Choice(("single", "series"), "single"), "series_amount": Anything()},
     price=PriceList((Row(usd("0.028"), size="1K"), Row(usd("0.028"), size="2K"), Row(usd("0.056"), size="4K"))),
     price_source=_PRICES,
     source=_PAGE,
     notes=(
-        "A prompt names its inputs <<<image_1>>>. They have 300 pixels a side or more, and are at most 2.5 times as "
-        "long as wide. With result_type series, n counts for nothing and series_amount (2 to 9, or auto) is billed."
+        "A prompt names its inputs <<<image_1>>>. With result_type series, n counts for nothing and series_amount (2 "
+        "to 9, or auto) is billed."
     ),
 )
 _CLASSIC = replace(

@@ -125,12 +125,11 @@ _TOOL = ModelCard(
     released=_PAGES.date,
     modes=("edit",),
     prompt=Prompt("none"),
-    inputs=Inputs(count=1, max_bytes=5_000_000, required=True),
+    inputs=Inputs(count=1, max_bytes=5_000_000, required=True, max_pixels=16_000_000, min_edge=256, max_edge=4096),
     outputs=("svg",),
     price=PerPicture(usd("0.01")),
     price_source=_RECRAFT,
     source=_COPIES,
-    notes="The input has at most 16 megapixels, and sides of 256 to 4,096 pixels.",
 )
 
 
@@ -259,12 +258,12 @@ class Replicate(CancellingProvider):
             id="replicate-real-esrgan",
             native=f"nightmareai/real-esrgan:{_REAL_ESRGAN}",
             aliases=("nightmareai/real-esrgan",),
-            inputs=Inputs(count=1, required=True),
+            inputs=Inputs(count=1, required=True, max_pixels=2_096_704),
             outputs=("png",),
             params={"upscale_factor": Span(1, 10, whole=False, default=4), "face_enhance": Flag(default=False)},
             price=None,
             price_source=None,
-            notes="The input has at most 2,096,704 pixels. Billed by the second of its GPU, about $0.002 a picture.",
+            notes="Billed by the second of its GPU, about $0.002 a picture.",
         ),
     )
 

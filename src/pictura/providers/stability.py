@@ -74,7 +74,7 @@ _ULTRA = ModelCard(
     prompt=Prompt(max_chars=10_000),
     sizes=Shapes(aspects=("16:9", "1:1", "21:9", "2:3", "3:2", "4:5", "5:4", "9:16", "9:21")),
     # A whole request may have 10 MiB.
-    inputs=Inputs(count=1, formats=("jpeg", "png", "webp"), max_bytes=10_000_000),
+    inputs=Inputs(count=1, formats=("jpeg", "png", "webp"), max_bytes=10_000_000, min_edge=64, max_edge=16_384),
     outputs=("png", "jpeg", "webp"),
     params={**_COMMON, **_STRENGTH},
     price=PerPicture(usd("0.08")),
@@ -88,6 +88,7 @@ _LARGE = replace(
     aliases=("stability/sd3.5-large",),
     released="2024-10-22",
     released_known=True,
+    inputs=replace(_ULTRA.inputs, max_edge=0),
     params={**_COMMON, **_STRENGTH, "guidance_scale": Span(1, 10, whole=False)},
     price=PerPicture(usd("0.065")),
     notes="With an input it takes no aspect. The wire calls guidance_scale cfg_scale.",
@@ -96,7 +97,7 @@ _EDIT = replace(
     _ULTRA,
     modes=("edit",),
     sizes=OwnSize(),
-    inputs=replace(_ULTRA.inputs, required=True),
+    inputs=replace(_ULTRA.inputs, required=True, max_edge=0, max_pixels=9_437_184, max_ratio=2.5),
     params=_COMMON,
     price=PerPicture(usd("0.05")),
 )
@@ -106,6 +107,7 @@ _INPAINT = replace(
     native="edit/inpaint",
     aliases=("stability/inpaint",),
     modes=("edit", "inpaint"),
+    inputs=replace(_EDIT.inputs, max_ratio=0),
     mask=Mask(),
     params={**_COMMON, "grow_mask": Span(0, 100, default=5)},
     notes="Without a mask, the picture's own transparent part is painted. What comes has 4 megapixels.",
@@ -132,9 +134,10 @@ _UPSCALE = replace(
     native="upscale/fast",
     aliases=("stability/fast",),
     prompt=Prompt("none"),
+    inputs=replace(_EDIT.inputs, min_edge=32, max_edge=1_536, max_pixels=1_048_576, max_ratio=0),
     params={},
     price=PerPicture(usd("0.02")),
-    notes="Four times as wide and high; the input has at most 1,048,576 pixels, and no side above 1,536.",
+    notes="Four times as wide and high.",
 )
 
 _SD3 = "generate/sd3"
@@ -228,17 +231,17 @@ class Stability(TaskProvider):
             native="edit/remove-background",
             aliases=("stability/remove-background",),
             prompt=Prompt("none"),
+            inputs=replace(_EDIT.inputs, max_pixels=4_194_304, max_ratio=0),
             outputs=("png", "webp"),
             transparent=True,
             params={},
-            notes="The input has at most 4,194,304 pixels.",
         ),
         replace(
             _EDIT,
             id="stable-image-relight",
             native="edit/replace-background-and-relight",
             aliases=("stability/replace-background-and-relight",),
-            inputs=replace(_EDIT.inputs, count=2),
+            inputs=replace(_EDIT.inputs, count=2, max_ratio=0),
             params={
                 **_SEED,
                 **_NEGATIVE,
@@ -250,7 +253,10 @@ class Stability(TaskProvider):
                 "light_source_strength": Span(0, 1, whole=False, default=0.3),
             },
             price=PerPicture(usd("0.08")),
-            notes="The prompt describes the background; a second input lends it its style.",
+            notes=(
+                "The prompt describes the background; a second input lends it its style. The first one may be at most "
+                "2.5 times as long as wide."
+            ),
         ),
         _SKETCH,
         replace(_SKETCH, id="stable-image-structure", native="control/structure", aliases=("stability/structure",)),
@@ -268,7 +274,7 @@ class Stability(TaskProvider):
             native="control/style-transfer",
             aliases=("stability/style-transfer",),
             prompt=Prompt("optional", max_chars=10_000),
-            inputs=replace(_EDIT.inputs, count=2, required=True, least=2),
+            inputs=replace(_EDIT.inputs, count=2, least=2, max_edge=16_383, max_ratio=0),
             params={
                 **_SEED,
                 **_NEGATIVE,
@@ -277,7 +283,7 @@ class Stability(TaskProvider):
                 "change_strength": Span(0.1, 1, whole=False, default=0.9),
             },
             price=PerPicture(usd("0.08")),
-            notes="The first input is what to restyle, the second the style.",
+            notes="The first input is what to restyle, at most 2.5 times as long as wide; the second is the style.",
         ),
         _UPSCALE,
         replace(
@@ -286,6 +292,7 @@ class Stability(TaskProvider):
             native="upscale/conservative",
             aliases=("stability/conservative",),
             prompt=_EDIT.prompt,
+            inputs=_EDIT.inputs,
             params={**_SEED, **_NEGATIVE, "creativity": Span(0.2, 0.5, whole=False, default=0.35)},
             price=PerPicture(usd("0.40")),
             price_source=_OLD_CREDITS,
@@ -297,9 +304,10 @@ class Stability(TaskProvider):
             native="upscale/creative",
             aliases=("stability/creative",),
             prompt=_EDIT.prompt,
+            inputs=replace(_EDIT.inputs, max_pixels=1_048_576, max_ratio=0),
             params={**_COMMON, "creativity": Span(0.1, 0.5, whole=False, default=0.3)},
             price=PerPicture(usd("0.60")),
-            notes="The input has at most 1,048,576 pixels.",
+            notes="",
         ),
     )
 
@@ -368,7 +376,7 @@ _GENERIC = replace(
     released="",
     modes=("generate", "edit", "inpaint"),
     prompt=Prompt("optional", max_chars=10_000),
-    inputs=replace(_ULTRA.inputs, count=2),
+    inputs=Inputs(count=2, formats=_ULTRA.inputs.formats, max_bytes=_ULTRA.inputs.max_bytes),
     mask=Mask(),
     params=dict.fromkeys(
         (

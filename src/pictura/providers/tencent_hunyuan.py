@@ -48,8 +48,8 @@ _JOB = ModelCard(
     prompt=Prompt(max_chars=1_024),
     sizes=ListedPixels(values=_SIZES, auto=True, default="1024x1024"),
     max_n=4,
-    # 8 MB as base64.
-    inputs=Inputs(count=1, formats=("jpeg", "png"), max_bytes=6_000_000),
+    # 8 MB as base64; sides of less than 5000 pixels.
+    inputs=Inputs(count=1, formats=("jpeg", "png"), max_bytes=6_000_000, max_edge=4999),
     params={
         **_MARK,
         "negative_prompt": Words(1_024),

@@ -66,11 +66,11 @@ class TencentTokenHub(Provider):
             aliases=("HY-World-2.1-panorama",),
             prompt=Prompt("optional", max_chars=600),
             sizes=OwnSize(),
-            inputs=Inputs(count=1, formats=("jpeg", "png", "webp"), max_bytes=10_000_000),
+            inputs=Inputs(count=1, formats=("jpeg", "png", "webp"), max_bytes=10_000_000, min_edge=512),
             params={},
             notes=(
                 "A panorama of 360° (equirectangular; its pixels and price are not established) from a prompt or a "
-                "picture of at least 512x512, not both."
+                "picture, not both."
             ),
         ),
         _IMAGE_3,

@@ -97,8 +97,16 @@ _GROUPS: dict[str, Descriptor] = {
     "sequential_image_generation_options": Anything(),
 }
 _GUIDED: dict[str, Descriptor] = {"seed": _SEED, "watermark": _WATERMARK}
-_INPUTS = Inputs(count=14, formats=("jpeg", "png", "webp", "bmp", "tiff", "gif"), max_bytes=10_000_000)
-_PRO_INPUTS = Inputs(count=10, formats=(*_INPUTS.formats, "heic"), max_bytes=30_000_000)
+# Sides of more than 14 pixels, and at most 6000x6000 in all.
+_INPUTS = Inputs(
+    count=14,
+    formats=("jpeg", "png", "webp", "bmp", "tiff", "gif"),
+    max_bytes=10_000_000,
+    min_edge=15,
+    max_pixels=36_000_000,
+    max_ratio=16,
+)
+_PRO_INPUTS = replace(_INPUTS, count=10, formats=(*_INPUTS.formats, "heic"), max_bytes=30_000_000)
 _GROUP_NOTE = (
     "There is no n, so calls are repeated. A group (sequential_image_generation auto) has as many pictures as the "
     "model reads out of the prompt, at most 15 with the inputs. A seed is taken, but has no documented effect."
@@ -298,7 +306,7 @@ class Volcengine(Provider):
             released_known=True,
             modes=("edit",),
             sizes=OwnSize(),
-            inputs=Inputs(count=1, formats=("jpeg", "png"), max_bytes=10_000_000, required=True),
+            inputs=replace(_INPUTS, count=1, formats=("jpeg", "png"), required=True, max_ratio=3),
             outputs=("jpeg",),
             params={**_GUIDED, "guidance_scale": Span(1, 10, whole=False, default=5.5)},
             price=PerPicture(YUAN.micros("0.3")),
@@ -398,7 +406,7 @@ _GENERIC = ModelCard(
     prompt=Prompt("optional", max_chars=200_000),
     sizes=FreePixels(tiers=("1K", "2K", "3K", "4K")),
     group_most=15,
-    inputs=_PRO_INPUTS,
+    inputs=replace(_PRO_INPUTS, min_edge=0, max_pixels=0, max_ratio=0),
     outputs=("jpeg", "png"),
     transparent=True,
     params=dict.fromkeys((*_OPTIONS, *_GROUPS, "guidance_scale", "tools", "background"), Anything()),

@@ -95,6 +95,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 #: A model whose only channel leads to a port where nobody listens.
 DEAD = "somebody/dead"
+#: A model that publishes how many pixels an input may have.
+WAN = "wan2.7-image"
 #: What takes its time is tried in two dialects only.
 TWO: tuple[Name, ...] = ("openai", "imagerouter")
 
@@ -130,10 +132,11 @@ async def shared_door(
     tmp_path_factory: pytest.TempPathFactory, shared_upstream: Upstream, closed_port: int
 ) -> AsyncIterator[Door]:
     dead = channel(shared_upstream, "dead", base_url=f"http://127.0.0.1:{closed_port}/v1", models=(DEAD,))
+    wan = channel(shared_upstream, "wan", provider="dashscope", models=(WAN,))
     async with open_door(
         tmp_path_factory.mktemp("house"),
         shared_upstream,
-        channels=(*usual_channels(shared_upstream), dead),
+        channels=(*usual_channels(shared_upstream), dead, wan),
         fetch_allow=f"127.0.0.1:{shared_upstream.port}, 127.0.0.1:{closed_port}",
     ) as door:
         await make_project(door.house.database, Project("poor", "Poor", prepaid=True))
@@ -214,14 +217,15 @@ def pictures(*images: bytes, mask: bytes = b"", **texts: str) -> Send:
     return send
 
 
-def by_url(url: Callable[[Door], str]) -> Send:
+def by_url(url: Callable[[Door], str], model: str = MODEL) -> Send:
     """An edit of the picture at a URL."""
 
     async def send(door: Door, dialect: Name) -> Answer:
         door.upstream.files["/page"] = file(b"<html>no picture</html>", "text/html")
         door.upstream.files["/away"] = file(b"", status=302, headers={"Location": f"{door.url}/health"})
         door.upstream.files["/huge"] = file(bytes(50_000_001))
-        fields = {"model": MODEL, "prompt": "a fox", "images": [{"image_url": url(door)}]}
+        door.upstream.files["/long"] = file(LONG_PNG)
+        fields = {"model": model, "prompt": "a fox", "images": [{"image_url": url(door)}]}
         return await ask(door, dialect, fields, edit=True)
 
     return send
@@ -236,6 +240,8 @@ def bomb() -> bytes:
 
 PNG = picture()
 LARGE_PNG = PNG + bytes(25_000_001 - len(PNG))
+LONG_PNG = picture(240, 1921)
+PIXELS_OF_WAN = "wan2.7-image takes sides of 240 to 8,000 pixels, aspects from 1:8 to 8:1"
 SEVENTEEN = [{"image_url": data_url(PNG)}] * 17
 
 CASES = (
@@ -282,6 +288,20 @@ CASES = (
     Case("truncated WebP", pictures(picture(format="webp")[:-20]), INVALID, "image", says="not whole"),
     Case("format not taken", pictures(picture(format="bmp")), INVALID, "image", says="png, jpeg, webp"),
     Case("decompression bomb", pictures(bomb()), INVALID, "image", says="60000×60000"),
+    Case(
+        "picture with too few pixels",
+        pictures(picture(240, 240), picture(900, 239), model=WAN),
+        INVALID,
+        "image",
+        says=f"picture 2 has 900x239 pixels; {PIXELS_OF_WAN}",
+    ),
+    Case(
+        "URL of too long a picture",
+        by_url(lambda door: f"{door.upstream.address}/long", WAN),
+        INVALID,
+        "image",
+        says=f"the picture has 240x1921 pixels; {PIXELS_OF_WAN}",
+    ),
     Case("mask of another size", pictures(PNG, mask=picture(32, 32)), INVALID, "mask", says="32x32"),
     Case("mask that is no PNG", pictures(PNG, mask=picture(format="jpeg")), INVALID, "mask", says="png"),
     Case("two masks", json(edit=True, image=data_url(PNG), mask=[data_url(PNG)] * 2), INVALID, "mask"),
