@@ -22,7 +22,9 @@ import pytest
 from PIL import Image
 
 from pictura import __version__
+from pictura.core.datasheet import Pictures
 from pictura.doors.cli import main, profile
+from pictura.doors.cli.datasheet import takes
 from pictura.doors.cli.profile import Entry
 from tests.doors.door import until
 from tests.upstream import KEY, Upstream, running, when
@@ -436,6 +438,12 @@ def test_without_a_gateway_one_is_started_for_the_picture(home: Home) -> None:
 
 
 # -- the listing commands --
+
+
+def test_what_inputs_may_be_in_words() -> None:
+    kind = Pictures(0, 10, ("jpeg", "png"), 10_000_000, min_edge=300, max_ratio=2.5)
+    told = "up to 10: jpeg png, 10 MB each, sides of at least 300 pixels, aspects from 1:2.5 to 2.5:1"
+    assert takes(kind) == told
 
 
 def test_models_are_listed_and_filtered(inhabited: Home) -> None:

@@ -68,8 +68,11 @@ AUTO = Size()
 
 
 class Window(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Bounds of a picture in pixels: of width times height, of the shorter and the longer side, and of the longer one
-    in terms of the shorter. 0: no bound."""
+    """Bounds of a picture, 0 where there is none.
+
+    `…_pixels`: width times height; `min_edge`: the shorter side; `max_edge`: the longer one; `max_ratio`: the longer
+    side in terms of the shorter.
+    """
 
     min_pixels: int = 0
     max_pixels: int = 0
