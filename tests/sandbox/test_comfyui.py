@@ -6,7 +6,7 @@ import io
 from collections.abc import Awaitable, Callable
 
 import pytest
-from aiohttp import ClientSession, ClientWebSocketResponse, FormData, WSMsgType
+from aiohttp import ClientSession, ClientWebSocketResponse, FormData, WSCloseCode, WSMsgType
 from PIL import Image
 
 from pictura.sandbox.server import Sandbox
@@ -294,6 +294,13 @@ async def test_a_listener_does_not_keep_the_sandbox_open(server: Server) -> None
         closing = asyncio.create_task(other.close())
         assert (await socket.receive()).type is WSMsgType.CLOSE
         await closing
+
+
+async def test_a_listener_does_not_say_much(server: Server) -> None:
+    async with server.http.ws_connect(f"{server.url}/ws") as socket:
+        await socket.send_str(" " * 70_000)
+        said = [message.type async for message in socket]
+    assert (said, socket.close_code) == ([WSMsgType.TEXT], WSCloseCode.MESSAGE_TOO_BIG)
 
 
 async def test_a_listener_needs_the_key_and_a_websocket(address: str, server: Server) -> None:

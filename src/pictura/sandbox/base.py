@@ -66,6 +66,9 @@ SECRET = "sandbox"
 #: Pictures that stay to be fetched by URL, so that a busy sandbox does not fill the disk.
 SHELF_PLACES = 200
 
+#: Seconds after which whoever is silent on a WebSocket is asked whether he is still there.
+HEARTBEAT_S = 30.0
+
 #: What a door says that forwards a request to the sandbox.
 BASE_HEADER = "X-Pictura-Sandbox-Base"
 CLIENT_HEADER = "X-Pictura-Sandbox-Client"

@@ -24,7 +24,7 @@ from aiohttp.typedefs import Handler
 from msgspec.structs import replace
 
 from pictura.core.errors import BadRequest
-from pictura.sandbox.base import Simulator, Studio, Visit, fails
+from pictura.sandbox.base import HEARTBEAT_S, Simulator, Studio, Visit, fails
 from pictura.sandbox.draw import Scene
 from pictura.sandbox.inputs import Input as Picture
 from pictura.sandbox.inputs import look
@@ -41,6 +41,8 @@ FORMATS = ("png", "jpeg", "webp", "gif")
 KEPT = 200
 #: Seconds between two looks at what there is to tell over a WebSocket.
 TICK_S = 0.02
+#: Bytes of a message to the WebSocket.
+MOST_SAID = 64 * 1024
 MOST_SIDE, DRAWN_SIDE, MOST_PICTURES = 16384, 8192, 16
 
 SAMPLERS = (
@@ -457,7 +459,7 @@ class ComfyUI(Simulator):
     async def _listen(self, visit: Visit) -> web.StreamResponse:
         """Tells one client what happens to its prompts. What it says itself means nothing here."""
         client = visit.request.query.get("clientId") or uuid.uuid4().hex
-        socket = web.WebSocketResponse()
+        socket = web.WebSocketResponse(heartbeat=HEARTBEAT_S, max_msg_size=MOST_SAID)
         await socket.prepare(visit.request)
         info = {"exec_info": {"queue_remaining": len(self._queue)}}
         with suppress(ConnectionResetError):

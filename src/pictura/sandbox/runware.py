@@ -23,6 +23,7 @@ import math
 import uuid
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import suppress
 from itertools import zip_longest
 from typing import TypedDict
 
@@ -34,7 +35,7 @@ from pictura.core.picture import Inline
 from pictura.infra.extract import Cut, Extractor
 from pictura.infra.payload import json_payload
 from pictura.infra.spool import CHUNK_BYTES, Spool
-from pictura.sandbox.base import TEXT_BYTES, Simulator, Studio, Visit, fails, refused, refused_late
+from pictura.sandbox.base import HEARTBEAT_S, TEXT_BYTES, Simulator, Studio, Visit, fails, refused, refused_late
 from pictura.sandbox.chance import seed_from
 from pictura.sandbox.draw import Scene
 from pictura.sandbox.fields import Fields, Wrong
@@ -146,6 +147,8 @@ OUTPUT_TYPES = ("URL", "base64Data", "dataURI")
 INPUT_FORMATS = ("png", "jpeg", "webp")
 INPUT_BYTES = 20_000_000
 DEFAULT_SIDE = 1024
+#: Seconds in which whoever opens a WebSocket must show a key, and in which it must agree to its end.
+STRANGER_S, FAREWELL_S = 15.0, 1.0
 #: Tasks that are remembered.
 REMEMBERED = 1000
 
@@ -401,27 +404,33 @@ class Runware(Simulator):
 
     async def _open(self, request: web.Request) -> web.StreamResponse:
         """A connection: an authentication first, then tasks, whose results come one by one."""
-        socket = web.WebSocketResponse(max_msg_size=INPUT_BYTES * 2)
+        socket = web.WebSocketResponse(max_msg_size=INPUT_BYTES * 2, heartbeat=HEARTBEAT_S, timeout=FAREWELL_S)
         await socket.prepare(request)
         known = False
-        async for message in socket:
-            if message.type != WSMsgType.TEXT:
-                break
-            with Visit(request, self.studio) as visit:
-                try:
-                    tasks, cuts = await read_tasks(visit, _whole(message.data))
-                except BadRequest as error:
-                    await socket.send_json({"errors": [_wrong(error).document({})]})
-                    continue
-                known = known or self.studio.accepts(_key(tasks))
+        with suppress(TimeoutError):
+            while (said := await socket.receive(None if known else STRANGER_S)).type == WSMsgType.TEXT:
+                with Visit(request, self.studio) as visit:
+                    known = await self._hear(visit, socket, said.data, known)
                 if not known:
-                    await socket.send_json({"errors": [_own_error(401).document({"taskType": "authentication"})]})
-                    continue
-                told = await self._perform(visit, tasks, cuts)
-                for name, entries in (("data", told.data), ("errors", told.errors)):
-                    for entry in entries:
-                        await socket.send_str(await _text({name: [entry]}))
+                    _turn_away(request)
+                    break
         return socket
+
+    async def _hear(self, visit: Visit, socket: web.WebSocketResponse, text: str, known: bool) -> bool:
+        """Answer a message; `known`, and the answer: somebody with a key says it."""
+        try:
+            tasks, cuts = await read_tasks(visit, _whole(text))
+        except BadRequest as error:
+            await socket.send_json({"errors": [_wrong(error).document({})]})
+            return known
+        if not known and not self.studio.accepts(_key(tasks)):
+            await socket.send_json({"errors": [_own_error(401).document({"taskType": "authentication"})]})
+            return False
+        told = await self._perform(visit, tasks, cuts)
+        for name, entries in (("data", told.data), ("errors", told.errors)):
+            for entry in entries:
+                await socket.send_str(await _text({name: [entry]}))
+        return True
 
     async def _perform(self, visit: Visit, tasks: Sequence[Mapping[str, object]], cuts: Sequence[Cut]) -> Told:
         told = Told()
@@ -580,6 +589,12 @@ async def _whole(text: str) -> AsyncIterator[bytes]:
 
 async def _text(document: object) -> str:
     return b"".join(json_payload(document).chunks()).decode()
+
+
+def _turn_away(request: web.Request) -> None:
+    """Hear no more of what a stranger says: his next message might fill the memory."""
+    if request.transport is not None:
+        request.transport.pause_reading()
 
 
 def _key(tasks: Sequence[Mapping[str, object]]) -> str:

@@ -19,6 +19,8 @@ from fal_client import AsyncClient, FalClientHTTPError
 from google import genai
 from google.genai import errors, types
 from openai import AsyncOpenAI, DefaultAsyncHttpxClient
+from runware import IImageInference, Runware
+from runware.utils import RunwareAPIError
 from tencentcloud.common.credential import Credential
 from tencentcloud.common.exception.tencent_cloud_sdk_exception import TencentCloudSDKException
 from tencentcloud.common.profile.client_profile import ClientProfile
@@ -27,11 +29,26 @@ from tencentcloud.hunyuan.v20230901 import models
 from tencentcloud.hunyuan.v20230901.hunyuan_client import HunyuanClient
 
 from pictura.core.media import Media
+from pictura.doors.http import tunnel
 from pictura.doors.http.sandbox import MOST_BYTES, target
 from pictura.infra.config import ServerSettings
 from pictura.sandbox.base import BASE_HEADER, CLIENT_HEADER, SECRET
-from tests.doors.door import LIVE, TEST, Answer, Door, connected, look, open_door, read_answer, until
-from tests.upstream import Upstream, picture, reset_in_the_answer, stream
+from tests.doors.door import (
+    LIVE,
+    TEST,
+    Answer,
+    Door,
+    answering,
+    connected,
+    data_url,
+    head,
+    look,
+    open_door,
+    read_answer,
+    until,
+)
+from tests.sandbox.test_comfyui import TEXT_TO_IMAGE
+from tests.upstream import Upstream, noise, picture, reset_in_the_answer, stream
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -214,6 +231,128 @@ async def test_tencent_knows_no_other_keys(key: str, secret: str, code: str, doo
         with pytest.raises(TencentCloudSDKException) as wrong:
             await tencent_draws(sdk)
     assert wrong.value.code == code
+
+
+# -- WebSockets --
+
+
+@asynccontextmanager
+async def runware_sdk(door: Door, monkeypatch: pytest.MonkeyPatch, key: str = TEST) -> AsyncIterator[Runware]:
+    """The SDK speaks WebSocket alone."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    client = Runware(api_key=key, url=f"ws://127.0.0.1:{door.port}/sandbox/runware/v1")
+    await client.connect()
+    try:
+        yield client
+    finally:
+        await client.disconnect()
+
+
+def wish(prompt: str, **fields: object) -> IImageInference:
+    return IImageInference(model="runware:100@1", positivePrompt=prompt, **{"width": 128, "height": 128, **fields})
+
+
+async def test_runware_draws_over_a_websocket(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with runware_sdk(door, monkeypatch) as sdk:
+        (drawn,) = await sdk.imageInference(wish("a fox", outputFormat="PNG"))
+        assert await fetched(door, drawn.imageURL) == Media("image/png", 128, 128)
+        for prompt, code in (("a fox [refuse]", "invalidProviderContent"), ("a", "invalidPositivePrompt")):
+            with pytest.raises(RunwareAPIError) as refused:
+                await sdk.imageInference(wish(prompt))
+            assert refused.value.code == code
+
+
+async def test_runware_sends_and_gets_pictures_of_many_bytes(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = {"seedImage": data_url(noise() + bytes(4_000_000)), "outputType": "base64Data", "outputFormat": "PNG"}
+    async with runware_sdk(door, monkeypatch) as sdk:
+        (drawn,) = await sdk.imageInference(wish("a hat", width=1024, height=1024, **asked))
+    assert look(base64.b64decode(drawn.imageBase64Data)) == Media("image/png", 1024, 1024)
+
+
+@pytest.mark.parametrize("key", [WRONG, LIVE])
+async def test_runware_knows_no_other_keys(key: str, door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with runware_sdk(door, monkeypatch, key) as sdk:
+        assert not sdk.isAuthenticated()
+
+
+async def test_a_stranger_is_heard_once(door: Door) -> None:
+    """He is told what is wrong, and that this is the end, while what he goes on to say stays unread."""
+    async with door.http.ws_connect(f"{door.url}/sandbox/runware/v1") as socket:
+        await socket.send_json([{"taskType": "ping"}])
+        assert (await socket.receive_json())["errors"][0]["code"] == "invalidApiKey"
+        assert (await socket.receive()).type is aiohttp.WSMsgType.CLOSE
+
+
+async def test_a_key_opens_a_websocket_where_it_may_be_used_from(door: Door) -> None:
+    await door.new_key("sk-test-far-away", kind="test", networks=("203.0.113.0/24",))
+    forged = {CLIENT_HEADER: "203.0.113.7"}
+    async with door.http.ws_connect(f"{door.url}/sandbox/runware/v1", headers=forged) as socket:
+        await socket.send_json([{"taskType": "authentication", "apiKey": "sk-test-far-away"}])
+        assert (await socket.receive_json())["errors"][0]["code"] == "invalidApiKey"
+
+
+async def test_comfyui_tells_of_its_work(door: Door) -> None:
+    headers = {"Authorization": f"Bearer {TEST}"}
+    async with door.http.ws_connect(f"{door.url}/sandbox/comfyui/ws?clientId=me", headers=headers) as socket:
+        assert (await socket.receive_json())["type"] == "status"
+        work = {"prompt": TEXT_TO_IMAGE, "client_id": "me"}
+        begun = await door.ask(work, path="/sandbox/comfyui/prompt", key=TEST)
+        told: list[dict[str, object]] = []
+        while not told or told[-1] != {"prompt_id": begun.fields["prompt_id"], "node": None}:
+            event = await socket.receive_json()
+            told.append(event["data"])
+    assert told[0] == {"prompt_id": begun.fields["prompt_id"]}
+
+
+async def test_a_websocket_that_is_not_wanted(door: Door) -> None:
+    """The simulator says so in HTTP: for want of a key, and where it has none."""
+    for path, status in (("/sandbox/comfyui/ws", 401), ("/sandbox/nobody", 404)):
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            await door.http.ws_connect(door.url + path)
+        assert refused.value.status == status
+        assert refused.value.headers and refused.value.headers["x-pictura-sandbox"] == "true"
+
+
+@pytest.mark.parametrize("path", ["/health", "/sandboxes/runware/v1", "/v1/models"])
+async def test_there_are_no_websockets_elsewhere(path: str, door: Door) -> None:
+    """Whoever wishes for one is answered in HTTP, on a connection that goes on."""
+    wish = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec_WebSocket_Key": "AAAA", "Sec_WebSocket_Version": 13}
+    async with connected(door.port) as (reader, writer):
+        for _ in range(2):
+            writer.write(head("GET", path, key=TEST, **wish))
+            assert (await read_answer(reader)).status in (200, 404)
+
+
+async def test_a_wish_that_comes_in_pieces(door: Door) -> None:
+    wish = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec_WebSocket_Version": 13}
+    whole = head("GET", "/sandbox/comfyui/ws", key=TEST, **wish, Sec_WebSocket_Key="AAAAAAAAAAAAAAAAAAAAAA==")
+    async with connected(door.port) as (reader, writer):
+        for piece in (whole[:8], whole[8:60], whole[60:]):
+            writer.write(piece)
+            await asyncio.sleep(0.05)
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
+
+
+async def test_who_was_not_answered_yet_may_not_say_much(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tunnel, "PATIENCE_S", 0.2)
+    monkeypatch.setattr(tunnel, "UNHEARD_BYTES", 1000)
+    async with door.http.ws_connect(f"{door.url}/sandbox/runware/v1") as socket:
+        await socket.send_str(" " * 2000)
+        assert (await socket.receive()).type is aiohttp.WSMsgType.CLOSED
+
+
+async def test_a_websocket_ends_with_its_client(door: Door) -> None:
+    before = len(asyncio.all_tasks())
+    async with door.http.ws_connect(f"{door.url}/sandbox/runware/v1") as socket:
+        assert len(asyncio.all_tasks()) > before
+        socket._response.connection.transport.abort()  # type: ignore[union-attr]  # as a client that is killed
+    await until(lambda: len(asyncio.all_tasks()) <= before)
+
+
+async def test_a_websocket_does_not_hold_up_a_server_that_ends(door: Door) -> None:
+    async with answering(door.house) as port:
+        socket = await door.http.ws_connect(f"http://127.0.0.1:{port}/sandbox/runware/v1")
+    assert (await socket.receive()).type is aiohttp.WSMsgType.CLOSED
 
 
 @pytest.fixture

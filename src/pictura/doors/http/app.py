@@ -13,7 +13,8 @@ from pictura.core import ids
 from pictura.doors.admin import Admin
 from pictura.doors.house import House
 from pictura.doors.http.files import Files
-from pictura.doors.http.sandbox import SANDBOX, Forwarder
+from pictura.doors.http.sandbox import Forwarder
+from pictura.doors.http.server import SANDBOX
 from pictura.doors.http.speak import Speaker
 from pictura.doors.links import FILES
 

@@ -2,6 +2,8 @@
 
 A request goes on as it came: method, path, query, body, and headers with the Host, which some vendors sign. So does the
 answer. Which keys open a simulator, and what a wrong one is told, is the simulator's affair; no limit of a key counts.
+
+A WebSocket is passed on as bytes, both ways: how large its messages may be, too, is for the simulator to say.
 """
 
 from __future__ import annotations
@@ -21,13 +23,13 @@ from pictura.dialects.base import Reply
 from pictura.doors.house import House
 from pictura.doors.http.answer import Watch, send_reply
 from pictura.doors.http.body import ClientGone, Incoming
-from pictura.doors.http.server import RESET
+from pictura.doors.http.server import RESET, SANDBOX, SOCKET
+from pictura.doors.http.tunnel import PATIENCE_S, Tunnel
 from pictura.doors.http.visit import Visit, networks
 from pictura.sandbox.base import BASE_HEADER, CLIENT_HEADER
 
 access = logging.getLogger("pictura.access")
 
-SANDBOX = "/sandbox"
 #: Above what any vendor takes in one request.
 MOST_BYTES = 64 * 1024 * 1024
 #: Of one connection and not of the next (RFC 9110, 7.6.1), or said anew on this side.
@@ -92,6 +94,8 @@ class _Forwarding:
 
     async def go(self) -> None:
         """Raises what is wrong with the body, and ClientGone."""
+        if await self._goes_on_as_socket():
+            return
         try:
             async with self._patience:
                 await self._exchange()
@@ -103,6 +107,22 @@ class _Forwarding:
             await self._break_off()
         finally:
             self._stop_watching()
+
+    async def _goes_on_as_socket(self) -> bool:
+        """False: there is still an answer to be given."""
+        line = self._scope["extensions"].get(SOCKET)
+        if line is None:
+            return False
+        tunnel = Tunnel(self._receive, line["write"])
+        if not await tunnel.dig(self._url, [*self._headers(), ("connection", "upgrade"), ("upgrade", "websocket")]):
+            return False
+        line["close"]()
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                await self._see_off()
+        except TimeoutError:
+            await self._break_off()  # it takes in nothing more
+        return True
 
     async def _exchange(self) -> None:
         has_body = not {"content-length", "transfer-encoding"}.isdisjoint(self._visit.headers)
@@ -162,6 +182,9 @@ class _Forwarding:
         """The simulator did, because a prompt asked for it: the client's connection ends in the same way."""
         self._stop_watching()
         self._scope["extensions"][RESET]["reset"]()
+        await self._see_off()
+
+    async def _see_off(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
 

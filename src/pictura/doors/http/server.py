@@ -24,7 +24,14 @@ HEAD_BYTES = 128 * 1024
 WAITING_BYTES = 256 * 1024
 #: In a scope's `extensions`: `{"reset": a function}`, which breaks the connection off without another word.
 RESET = "pictura.reset"
+#: The simulators' prefix, below which alone a client may go on as a WebSocket.
+SANDBOX = "/sandbox"
+#: In the `extensions` of a GET that wishes to: `{"write": an async function, "close": a function}`. What is written
+#: goes past HTTP to the client; what the client says from there on comes as a request's body does.
+SOCKET = "pictura.socket"
+_MAY_BE_SOCKET = f"GET {SANDBOX}/".encode()
 _UPGRADE = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
+_OTHER_UPGRADE = re.compile(rb"\r\nupgrade:(?![ \t]*websocket)", re.IGNORECASE)
 #: Seconds that requests in flight get to finish after SIGTERM: as long as pictures take.
 GRACE_S = 900
 
@@ -36,6 +43,7 @@ class Protocol(HttpToolsProtocol):
     _deadline: asyncio.TimerHandle | None = None
     _in_head = False
     _in_body = False
+    _is_socket = False
     _head_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -45,7 +53,10 @@ class Protocol(HttpToolsProtocol):
         self._set_deadline()
 
     def data_received(self, data: bytes) -> None:
-        super().data_received(data if self._in_body else _without_upgrade(data))
+        if self._is_socket:
+            self.on_body(data)
+            return
+        super().data_received(data if self._in_body else self._without_upgrade(data))
         # Most heads come in one piece, and need neither a deadline nor to be measured.
         if self._in_head:
             self._head_bytes += len(data)
@@ -64,7 +75,13 @@ class Protocol(HttpToolsProtocol):
         self._in_head = False
         self._in_body = True
         self._drop_deadline()
+        is_free = self.cycle is None or self.cycle.response_complete
         super().on_headers_complete()
+        if self.parser.should_upgrade():
+            self.cycle.keep_alive = False  # the parser reads no further
+            if is_free and self._line.startswith(_MAY_BE_SOCKET) and self._get_upgrade() == b"websocket":
+                self._is_socket = True
+                self.scope["extensions"][SOCKET] = {"write": self._write, "close": self.transport.close}
 
     def on_message_complete(self) -> None:
         self._in_body = False
@@ -91,6 +108,37 @@ class Protocol(HttpToolsProtocol):
         self._in_head = False
         self._drop_deadline()
         super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        if self._is_socket:
+            self.transport.close()  # it has no end that could be waited for
+        else:
+            super().shutdown()
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Nobody need be warned: we go on in HTTP."""
+
+    def _without_upgrade(self, data: bytes) -> bytes:
+        """A head without its wish to speak another protocol: we go on in this one, as we may (RFC 9110, 7.8).
+
+        Java's own client wishes for h2c with every request that is not encrypted, and httptools drops the body of such
+        a request. A header that comes in pieces is left as it is.
+        """
+        if b"pgrade:" not in data:
+            return data
+        line = self._line if self._in_head else data
+        unheard = _OTHER_UPGRADE if line.startswith(_MAY_BE_SOCKET) else _UPGRADE
+        head, end, body = data.partition(b"\r\n\r\n")
+        return unheard.sub(b"\r\nIgnored:", head) + end + body
+
+    @property
+    def _line(self) -> bytes:
+        """The request's first line, as far as it is read."""
+        return b"%b %b" % (self.parser.get_method(), self.url)
+
+    async def _write(self, data: bytes) -> None:
+        self.transport.write(data)
+        await self.flow.drain()
 
     def _reset(self) -> None:
         # Closing at once, with nothing lingering, is what makes the kernel send RST rather than FIN.
@@ -146,18 +194,6 @@ class Cork:
         if self._head:
             data, self._head = self._head, b""
             self._transport.write(data)
-
-
-def _without_upgrade(data: bytes) -> bytes:
-    """A head without its wish to speak another protocol: we go on in this one, as we may (RFC 9110, 7.8).
-
-    Java's own client wishes for h2c with every request that is not encrypted, and httptools drops the body of such a
-    request. A head that comes in pieces is left as it is.
-    """
-    if b"pgrade:" not in data:
-        return data
-    head, end, body = data.partition(b"\r\n\r\n")
-    return _UPGRADE.sub(b"\r\nIgnored:", head) + end + body
 
 
 class Server(uvicorn.Server):
