@@ -49,8 +49,6 @@ TASKS = {name: card for name, card in NATIVE.items() if issubclass(FOUND[name], 
 CANCELLING = {
     name: card for name, card in TASKS.items() if issubclass(FOUND[name], CancellingProvider) and name != "tencent-vod"
 }
-#: Runware's tasks have ids of ours, which carry no state: a sandbox started anew does not know them.
-OUTLIVING = {name: card for name, card in TASKS.items() if name != "runware"}
 
 natives = pytest.mark.parametrize("name", NATIVE)
 
@@ -233,7 +231,7 @@ async def test_tasks_outlive_a_kill(tmp_path: Path) -> None:
         gateway = Process(tmp_path, upstream)
         await gateway.start()
         try:
-            ids = {name: await begin(http, gateway, card) for name, card in OUTLIVING.items()}
+            ids = {name: await begin(http, gateway, card) for name, card in TASKS.items()}
             await every_task_known(gateway, len(ids))
             await gateway.kill()
             await gateway.start()

@@ -5,6 +5,7 @@ import base64
 import io
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
@@ -223,19 +224,26 @@ async def test_how_a_task_stands(address: str, http: ClientSession) -> None:
     assert await posted(http, address, question) == (200, {"data": [{**told, "status": "processing"}] * 2})
 
 
-async def test_a_new_sandbox_knows_no_task_of_the_callers_making() -> None:
-    sandboxes = [Sandbox(accepts=lambda key: key == KEY) for _ in range(2)]
-    task = inference(deliveryMethod="async")
-    answers = []
+async def test_tasks_survive_a_new_sandbox(tmp_path: Path) -> None:
+    """… in the same folder: how they stand, their pictures, and that their UUIDs are taken."""
+    task = inference(deliveryMethod="async", outputType="base64Data")
+    ask = {"taskType": "getResponse", "taskUUID": task["taskUUID"]}
+    told: list[dict[str, list[object]]] = []
     async with ClientSession(headers={"Authorization": f"Bearer {KEY}"}) as http:
-        for sandbox, said in zip(
-            sandboxes, (task, {"taskType": "getResponse", "taskUUID": task["taskUUID"]}), strict=True
-        ):
+        for said in ([task], [ask, task]):
+            sandbox = Sandbox(accepts=lambda key: key == KEY, folder=tmp_path)
             try:
-                answers.append(await posted(http, await sandbox.start(), said))
+                address = await sandbox.start()
+                told += [(await posted(http, address, *said))[1]]
+                await asyncio.sleep(0.2)
+                told += [(await posted(http, address, ask))[1]]
             finally:
                 await sandbox.close()
-    assert answers[1] == (200, {"data": []})
+    accepted, drawn, again, at_last = told
+    assert accepted["data"] == [{"taskType": "imageInference", "taskUUID": task["taskUUID"]}]
+    assert again["errors"][0]["code"] == "conflictTaskUUID"  # type: ignore[index]
+    pictures = [entry["imageBase64Data"] for answer in (drawn, again, at_last) for entry in answer["data"]]  # type: ignore[index]
+    assert len(pictures) == 3 and len(set(pictures)) == 1
 
 
 @pytest.mark.parametrize(

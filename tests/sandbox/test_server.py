@@ -93,6 +93,16 @@ async def test_closing_leaves_no_file_behind(
     assert below(tmp_path) == []
 
 
+async def test_what_a_killed_process_left_behind_is_gone_but_for_memories(tmp_path: Path) -> None:
+    for left in ("7.spool", "acme/a-name"):
+        (tmp_path / left).parent.mkdir(exist_ok=True)
+        (tmp_path / left).touch()
+    sandbox = Sandbox(accepts=lambda key: True, folder=tmp_path)
+    await sandbox.start()
+    await sandbox.close()
+    assert below(tmp_path) == [tmp_path / "acme", tmp_path / "acme" / "a-name"]
+
+
 async def test_closing_does_not_wait_for_a_stalled_answer(http: ClientSession) -> None:
     sandbox = Sandbox(accepts=lambda key: True)
     address = await sandbox.start()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-import shutil
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -179,7 +178,6 @@ async def _open_sandbox(
     providers: Mapping[str, Provider],
 ) -> Sandbox:
     """Start the simulators, with a channel to each that has a key of its own."""
-    shutil.rmtree(folder, ignore_errors=True)  # what a killed process left behind
     # The same after a restart: some vendors' tasks belong to the key that began them.
     key = PREFIX["test"] + vault.sign("the sandbox's own key")
     sandbox = Sandbox(accepts=_opens(guard, key), folder=folder)

@@ -12,8 +12,10 @@ collection of skills tell of them (2026, third party), seedream's sizes ImageRou
 Models that work over a picture without a word have tasks of their own, which go by two names: the SDK's, and that of
 the vendor's pages. Their picture may stand in `inputImage` or in `inputs.image`.
 
-Not as at the vendor: a task's UUID is the caller's, so it cannot carry its state, and a sandbox started anew knows none
-of the tasks before; it answers as for any unknown one, with nothing. Over WebSocket no other faults are played. Only
+A task's UUID is the caller's, so it cannot carry its state: what it stands for is kept in files, for a sandbox started
+anew.
+
+Not as at the vendor: over WebSocket no other faults are played, and whoever shows no key at once is shown out. Only
 images are drawn; all else is an unsupported task.
 """
 
@@ -21,7 +23,6 @@ from __future__ import annotations
 
 import math
 import uuid
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import suppress
 from itertools import zip_longest
@@ -40,6 +41,7 @@ from pictura.sandbox.chance import seed_from
 from pictura.sandbox.draw import Scene
 from pictura.sandbox.fields import Fields, Wrong
 from pictura.sandbox.inputs import Input, shown
+from pictura.sandbox.names import Names
 
 # -- the vendor's table of models --
 
@@ -149,8 +151,6 @@ INPUT_BYTES = 20_000_000
 DEFAULT_SIDE = 1024
 #: Seconds in which whoever opens a WebSocket must show a key, and in which it must agree to its end.
 STRANGER_S, FAREWELL_S = 15.0, 1.0
-#: Tasks that are remembered.
-REMEMBERED = 1000
 
 # -- errors --
 
@@ -370,7 +370,7 @@ class Runware(Simulator):
     def __init__(self, studio: Studio) -> None:
         super().__init__(studio)
         #: By the caller's UUID the id of the task here; "" for one that was answered at once.
-        self._begun: OrderedDict[str, str] = OrderedDict()
+        self._begun = Names(studio.folder / self.name)
 
     def routes(self) -> Iterable[web.RouteDef]:
         return [
@@ -486,22 +486,17 @@ class Runware(Simulator):
         return await self._begin(visit, id, drawing, [picture.data])
 
     async def _begin(self, visit: Visit, id: str, drawing: Drawing, data: Sequence[bytes]) -> list[dict[str, object]]:
-        if id in self._begun:
+        if self._begun.find(id) is not None:
             raise ApiError("conflictTaskUUID", "A task with this taskUUID exists already.", "taskUUID")
         if refused(drawing.prompt):
             raise _REFUSAL
         memo = msgspec.to_builtins(drawing)
-        self._remember(id, self.studio.tasks.begin(memo, data) if drawing.later else "")
+        self._begun.give(id, self.studio.tasks.begin(memo, data) if drawing.later else "")
         if drawing.later:
             return [{"taskType": drawing.task, "taskUUID": id}]
         if fails(drawing.prompt) or refused_late(drawing.prompt):
             raise _FAILURE if fails(drawing.prompt) else _REFUSAL
         return await self._results(visit, id, drawing, data)
-
-    def _remember(self, id: str, task: str) -> None:
-        self._begun[id] = task
-        while len(self._begun) > REMEMBERED:
-            self._begun.popitem(last=False)
 
     async def _inputs(self, fields: Fields, model: Model, cuts: Sequence[Cut]) -> list[Input]:
         """The picture that is worked on, and after it its mask."""
@@ -523,7 +518,7 @@ class Runware(Simulator):
             raise Wrong(where, "value", error.message) from error
 
     async def _tell(self, visit: Visit, id: str) -> list[dict[str, object]]:
-        task = self.studio.tasks.find(self._begun.get(id, ""))
+        task = self.studio.tasks.find(self._begun.find(id) or "")
         if task is None:
             return []
         drawing = msgspec.convert(task.memo, Drawing)

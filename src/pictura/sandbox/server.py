@@ -24,8 +24,9 @@ CLOSING_SECONDS = 10
 class Sandbox:
     """Every simulator there is, each below its name: `<address>/openai`, `<address>/plain`, …
 
-    `accepts` says which keys open it; its files lie in `folder`, a temporary one by default. A door that forwards
-    requests to it says in two headers what its clients call the sandbox, and for whom it forwards.
+    `accepts` says which keys open it; its files lie in `folder`, a temporary one by default, and what simulators
+    remember lies in folders in there. A door that forwards requests to it says in two headers what its clients call the
+    sandbox, and for whom it forwards.
     """
 
     def __init__(self, *, accepts: Callable[[str], bool], folder: Path | None = None) -> None:
@@ -41,7 +42,7 @@ class Sandbox:
         """Listen on a free port of 127.0.0.1; the answer is the base address, `http://127.0.0.1:<port>`."""
         async with AsyncExitStack() as opening:
             folder = self._folder or Path(opening.enter_context(TemporaryDirectory(prefix="pictura-sandbox-")))
-            folder.mkdir(parents=True, exist_ok=True)
+            _make(folder)
             threads = ThreadPoolExecutor(THREADS, thread_name_prefix="sandbox")
             opening.push_async_callback(asyncio.to_thread, threads.shutdown, cancel_futures=True)
             studio = Studio(self._accepts, folder, threads)
@@ -62,6 +63,14 @@ class Sandbox:
     async def close(self) -> None:
         """Finish what is being answered, then forget everything."""
         await self._open.aclose()
+
+
+def _make(folder: Path) -> None:
+    """… with none of the files that a killed process left behind."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for left in folder.iterdir():
+        if left.is_file():
+            left.unlink()
 
 
 @web.middleware
