@@ -27,6 +27,7 @@ class File(msgspec.Struct):
     width: int
     height: int
     content_type: str
+    file_size: int = 0
 
 
 class Output(msgspec.Struct):
@@ -41,7 +42,8 @@ def loopback(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The SDK builds its addresses from constants; none of them leads out of here, and nothing is tried again."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setattr(fal_client.client, "QUEUE_URL_FORMAT", f"{address}/fal/")
-    for name in ("RUN_URL_FORMAT", "REST_URL", "CDN_URL"):
+    monkeypatch.setattr(fal_client.client, "RUN_URL_FORMAT", f"{address}/fal/run/")
+    for name in ("REST_URL", "CDN_URL"):
         monkeypatch.setattr(fal_client.client, name, "http://127.0.0.1:9/")
     monkeypatch.setattr(fal_client.client, "MAX_ATTEMPTS", 1)
 
@@ -125,6 +127,34 @@ async def test_status_and_result_by_id(sdk: AsyncClient, http: ClientSession) ->
     drawn = output(await sdk.result(BANANA, handle.request_id))
     assert await look(http, drawn.images[0]) == Media("image/png", 683, 384)
     assert isinstance(await sdk.status(f"{BANANA}/edit", handle.request_id), Completed)
+
+
+async def test_run_answers_at_once(sdk: AsyncClient, sync_sdk: SyncClient, http: ClientSession) -> None:
+    drawn = output(await sdk.run(SCHNELL, FOX))
+    assert await look(http, drawn.images[0]) == Media("image/jpeg", 1024, 768)
+    again = output(await asyncio.to_thread(sync_sdk.run, SCHNELL, FOX))
+    assert again.seed == drawn.seed
+
+
+@pytest.mark.parametrize(
+    ("prompt", "status", "kind"),
+    [
+        ("a fox [refuse]", 422, None),
+        ("a fox [fault:failed]", 500, "runner_server_error"),
+        ("a fox [fault:429]", 429, None),
+    ],
+)
+async def test_run_tells_what_went_wrong(prompt: str, status: int, kind: str | None, sdk: AsyncClient) -> None:
+    with pytest.raises(FalClientHTTPError) as caught:
+        await sdk.run(BANANA, {"prompt": prompt})
+    assert (caught.value.status_code, caught.value.error_type) == (status, kind)
+
+
+async def test_a_picture_in_the_answer(sdk: AsyncClient) -> None:
+    drawn = output(await sdk.run(SCHNELL, {**FOX, "sync_mode": True}))
+    kind, _, data = drawn.images[0].url.partition(",")
+    assert kind == "data:image/jpeg;base64"
+    assert len(base64.b64decode(data, validate=True)) == drawn.images[0].file_size
 
 
 async def test_cancel(sdk: AsyncClient) -> None:

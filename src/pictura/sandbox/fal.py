@@ -1,20 +1,21 @@
-"""fal's queue, as strict as the vendor: https://fal.ai/docs/documentation/model-apis/inference/queue.
+"""fal's queue, and its host that answers at once, as strict as the vendor:
+https://fal.ai/docs/documentation/model-apis/inference/queue.
 
 The tables here are the vendor's side of the contract, and deliberately not our cards: where a card is wrong, this
 refuses. The queue follows fal_client 1.0.3 (2026-11, official SDK) and fal.ai/docs (2026, documented); apps follow
 fal's llms.txt pages and the types of fal-js (2026-02, official, both seen in part; the rest is memory).
 
-As at the vendor an input is taken unseen: that it is wrong, or refused, is told with the result.
+As at the vendor an input is taken unseen: that it is wrong, or refused, is told with the result. `fal.run` gives that
+result as its answer (fal_client's `run` reads it so); where both fail, it is inferred that they say the same.
 
 Not as at the vendor: fields that an app does not know are refused, so that a misspelt one is seen; pictures have at
-most 16 megapixels, and one that is flagged is not blackened; there are the apps below and no others, and no fal.run,
-which answers at once.
+most 16 megapixels, and one that is flagged is not blackened; there are the apps below and no others, and no streams.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
 from typing import Literal
 
@@ -22,6 +23,7 @@ import msgspec
 from aiohttp import web
 
 from pictura.core.errors import BadRequest
+from pictura.core.picture import Inline
 from pictura.infra.extract import Cut
 from pictura.infra.spool import Spool
 from pictura.sandbox.base import SECRET, Vendor, VendorError, Visit, fails, refused, refused_late
@@ -215,6 +217,8 @@ APPS: Mapping[str, App] = {
         area=16_000_000,
     ),
 }
+#: Seconds between two looks at a task whose end is waited for.
+TICK_S = 0.02
 #: Of the scale, where none is named.
 SCALE = 2.0
 
@@ -275,6 +279,8 @@ class Asked(msgspec.Struct, kw_only=True):
     seed: int = 0
     label: str = ""
     masked: bool = False
+    #: The pictures stand in the answer.
+    inline: bool = False
 
 
 def read_asked(name: str, app: App, fields: Fields, first: Input | None, masked: bool) -> Asked:
@@ -293,6 +299,7 @@ def read_asked(name: str, app: App, fields: Fields, first: Input | None, masked:
         seed=seed_from(name, prompt or _fingerprint(first)) if seed is None else seed,
         label=fields.word("quality", app.words["quality"], "high") if "quality" in app.words else "",
         masked=masked,
+        inline="sync_mode" in app.flags and fields.flag("sync_mode"),
     )
     _read_options(app, fields)
     fields.refuse_rest()
@@ -361,9 +368,12 @@ def _read_image_size(app: App, value: object) -> tuple[int, int]:
 
 # -- the simulator --
 
+#: What becomes of a task that was begun.
+Reaction = Callable[[Visit, Task], Awaitable[web.StreamResponse]]
+
 
 class Fal(Vendor):
-    """The queue, below `/fal`."""
+    """The queue, `queue.fal.run`, below `/fal`; `fal.run` below `/fal/run`."""
 
     name = "fal"
 
@@ -372,6 +382,7 @@ class Fal(Vendor):
             web.get("/{app:.+}/requests/{id}/status", self.answering(self._status)),
             web.get("/{app:.+}/requests/{id}", self.answering(self._result)),
             web.put("/{app:.+}/requests/{id}/cancel", self.answering(self._cancel)),
+            web.post("/run/{app:.+}", self.answering(self._run)),
             web.post("/{app:.+}", self.answering(self._submit)),
             web.route("*", "/{app:.*}", self.answering(self._lost)),
         ]
@@ -397,6 +408,12 @@ class Fal(Vendor):
         raise QueueError(404, "Not Found")
 
     async def _submit(self, visit: Visit) -> web.StreamResponse:
+        return await self._take(visit, self._queue)
+
+    async def _run(self, visit: Visit) -> web.StreamResponse:
+        return await self._take(visit, self._wait)
+
+    async def _take(self, visit: Visit, then: Reaction) -> web.StreamResponse:
         name = visit.request.match_info["app"]
         app = APPS.get(name)
         if app is None:
@@ -405,10 +422,19 @@ class Fal(Vendor):
         prompt = str(values.get("prompt", ""))
         if (trouble := await self.misbehave(visit, prompt)) is not None:
             return trouble
-        id = await self._begin(name, app, values, cuts, prompt)
-        visit.headers["x-fal-request-id"] = id
-        urls = self._urls(_application(name), id)
-        return await visit.send({"status": "IN_QUEUE", "request_id": id, "queue_position": 0, **urls})
+        task = self.studio.tasks.find(await self._begin(name, app, values, cuts, prompt))
+        assert task is not None
+        visit.headers["x-fal-request-id"] = task.id
+        return await then(visit, task)
+
+    async def _queue(self, visit: Visit, task: Task) -> web.StreamResponse:
+        urls = self._urls(_application(str(task.memo["app"])), task.id)
+        return await visit.send({"status": "IN_QUEUE", "request_id": task.id, "queue_position": 0, **urls})
+
+    async def _wait(self, visit: Visit, task: Task) -> web.StreamResponse:
+        while task.phase != "done" and not self.studio.closing.is_set():
+            await self.studio.pause(TICK_S)
+        return await self._outcome(visit, task)
 
     async def _begin(self, name: str, app: App, values: Mapping[str, object], cuts: Sequence[Cut], prompt: str) -> str:
         """The id of a task, which knows already what will come of it."""
@@ -492,6 +518,9 @@ class Fal(Vendor):
         visit.headers["x-fal-request-id"] = task.id
         if task.phase in ("queued", "running"):
             raise QueueError(400, "Request is still in progress")
+        return await self._outcome(visit, task)
+
+    async def _outcome(self, visit: Visit, task: Task) -> web.StreamResponse:
         if (failure := _failure(task)) is not None:
             raise failure
         if (detail := _verdict(task)) is not None:
@@ -517,8 +546,9 @@ class Fal(Vendor):
     def _file(self, asked: Asked, picture: Spool, index: int) -> dict[str, object]:
         """Of a drawing in vectors no pixels are told."""
         size = {} if asked.format == "svg" else {"width": asked.width, "height": asked.height}
+        inline = Inline(picture, f"data:{picture.media_type};base64,")
         return {
-            "url": self.hosted(picture, asked.prompt),
+            "url": inline if asked.inline else self.hosted(picture, asked.prompt),
             **size,
             "content_type": picture.media_type,
             "file_name": f"{asked.seed}-{index}.{asked.format}",
