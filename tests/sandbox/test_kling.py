@@ -9,6 +9,7 @@ import hmac
 import json
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -292,6 +293,21 @@ async def test_what_kling_does_not_take(
     status, answer = await post(http, path, filled({"prompt": "a fox", **body}, pictures))
     assert (status, answer.code) == (400, 1201), answer
     assert named in answer.message
+
+
+async def test_an_external_id_outlives_its_sandbox(tmp_path: Path) -> None:
+    body: Json = {"prompt": "a fox", "external_task_id": "once"}
+    statuses = []
+    for _ in range(2):
+        sandbox = Sandbox(accepts=lambda key: key == KEY, folder=tmp_path)
+        try:
+            address = await sandbox.start()
+            async with ClientSession(f"{address}/kling/", headers={"Authorization": f"Bearer {token()}"}) as client:
+                statuses.append((await post(client, CLASSIC, body))[0])
+                assert (await asked(client, CLASSIC, "once")).task_info == {"external_task_id": "once"}
+        finally:
+            await sandbox.close()
+    assert statuses == [200, 400]
 
 
 async def test_an_external_id_is_used_once(http: ClientSession) -> None:

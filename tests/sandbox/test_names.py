@@ -10,6 +10,7 @@ def test_a_name_is_known_to_whoever_comes_later(tmp_path: Path) -> None:
     Names(tmp_path / "acme").give("../fox 狐", "a task")
     later = Names(tmp_path / "acme")
     assert (later.find("../fox 狐"), later.find("a hare")) == ("a task", None)
+    assert later.meanings() == ["a task"]
     assert [path.name for path in tmp_path.iterdir()] == ["acme"]
 
 

@@ -11,6 +11,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -258,6 +259,25 @@ async def test_a_session_begins_one_task(vod: Vod) -> None:
     await vod.call("CreateAigcImageTask", again)
     assert await vod.error("CreateAigcImageTask", again) == "InvalidParameterValue.SessionId"
     assert await vod.call("CreateAigcImageTask", {**again, "SubAppId": 7})
+
+
+async def test_a_session_outlives_the_sandbox(tmp_path: Path) -> None:
+    """A second task is turned away after a restart too, and the first is listed."""
+    again = {"ModelName": "GG", "ModelVersion": "3.1", "Prompt": "a fox", "SessionId": "job_1-0"}
+    begun: list[object] = []
+    for _ in range(2):
+        sandbox = Sandbox(accepts=lambda key: key == KEY, folder=tmp_path)
+        vod = Vod(await sandbox.start())
+        try:
+            if begun:
+                assert await vod.error("CreateAigcImageTask", again) == "InvalidParameterValue.SessionId"
+            else:
+                begun = [(await vod.call("CreateAigcImageTask", again))["TaskId"]]
+            listed = msgspec.convert((await vod.call("DescribeTasks", {}))["TaskSet"], list[dict[str, object]])
+            assert [task["TaskId"] for task in listed] == begun
+        finally:
+            vod.close()
+            await sandbox.close()
 
 
 async def test_a_lost_answer_s_task_is_there(vod: Vod) -> None:

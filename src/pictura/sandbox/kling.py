@@ -5,9 +5,9 @@ refuses. Unless a line says otherwise they follow Kling's own pages on authentic
 image generation, omni images and multi-image to image (2026-05 to 2026-10, read in copies; confidence: official page).
 
 Not as at the vendor: models that have gone from its pages draw, because a test key must reach them; an account's slots
-are not counted; nobody is called back; an external_task_id is known for as long as the sandbox runs. That a second task
-with the same one is refused is assumed: Kling says only that it must be unique. Unknown fields are passed over, as in
-Kling's own example, which sends one. A refusal that comes late is told in words, like any other failure.
+are not counted; nobody is called back. That a second task with the same external_task_id is refused is assumed: Kling
+says only that it must be unique. Unknown fields are passed over, as in Kling's own example, which sends one. A refusal
+that comes late is told in words, like any other failure.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ import hmac
 import math
 import time
 import uuid
-from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 
@@ -32,7 +31,8 @@ from pictura.sandbox.chance import seed_from
 from pictura.sandbox.draw import Scene
 from pictura.sandbox.fields import Fields, Wrong
 from pictura.sandbox.inputs import Input, shown
-from pictura.sandbox.tasks import KEPT, Task
+from pictura.sandbox.names import Names
+from pictura.sandbox.tasks import Task
 
 # -- the vendor's tables --
 
@@ -291,8 +291,8 @@ class Kling(Vendor):
 
     def __init__(self, studio: Studio) -> None:
         super().__init__(studio)
-        #: Tasks by their asker's key and his own id, the oldest forgotten first.
-        self._external: OrderedDict[tuple[str, str], str] = OrderedDict()
+        #: Tasks by their asker's key and his own id.
+        self._external = Names(studio.folder / self.name)
 
     def routes(self) -> Iterable[web.RouteDef]:
         for path in MODELS:
@@ -325,7 +325,7 @@ class Kling(Vendor):
         references = read_references(fields, path)
         asked = read_asked(fields, path, len(references))
         inputs = [await self._look(where, value, cuts) for where, value in references]
-        if asked.external and (caller, asked.external) in self._external:
+        if asked.external and self._external.find(f"{caller} {asked.external}") is not None:
             raise Wrong("external_task_id", "value", "external_task_id is already in use")
         if refused(asked.prompt):
             raise KlingError(1301)
@@ -354,9 +354,7 @@ class Kling(Vendor):
     def _begin(self, caller: str, asked: Asked, inputs: Sequence[Input]) -> str:
         id = self.studio.tasks.begin(msgspec.structs.asdict(asked), [found.data for found in inputs])
         if asked.external:
-            self._external[caller, asked.external] = id
-            while len(self._external) > KEPT:
-                self._external.popitem(last=False)
+            self._external.give(f"{caller} {asked.external}", id)
         return id
 
     def _find(self, path: str, id: str) -> Task:
@@ -368,7 +366,7 @@ class Kling(Vendor):
     async def _query(self, path: str, visit: Visit) -> web.StreamResponse:
         caller = self._caller(visit)
         id = visit.request.match_info["id"]
-        task = self._find(path, self._external.get((caller, id), id))
+        task = self._find(path, self._external.find(f"{caller} {id}") or id)
         asked = msgspec.convert(task.memo, Asked)
         if task.phase != "done":
             status = "submitted" if task.phase == "queued" else "processing"

@@ -3,6 +3,7 @@ for a sandbox that is started anew in the same folder.
 
     names.give("5d9e6a4e-…", studio.tasks.begin(…))
     names.find("5d9e6a4e-…")        # None: nobody's
+    names.meanings()                # all of them, in no order
 """
 
 from __future__ import annotations
@@ -36,11 +37,17 @@ class Names:
         except FileNotFoundError:
             return None
 
+    def meanings(self) -> list[str]:
+        return [file.read_text() for file in self._files()]
+
     def _file(self, name: str) -> Path:
         """Callers' words are no names for files."""
         return self._folder / hashlib.blake2s(name.encode(), digest_size=16).hexdigest()
 
+    def _files(self) -> list[Path]:
+        return list(self._folder.iterdir()) if self._folder.exists() else []
+
     def _forget(self) -> None:
-        newest_first = sorted(self._folder.iterdir(), key=lambda file: file.stat().st_mtime_ns, reverse=True)
+        newest_first = sorted(self._files(), key=lambda file: file.stat().st_mtime_ns, reverse=True)
         for file in newest_first[self._places :]:
             file.unlink()

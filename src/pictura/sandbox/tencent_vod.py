@@ -5,15 +5,13 @@ refuses. They follow the docstrings of tencentcloud-sdk-python-vod 3.1.194 (2026
 say, or no longer, is from front ends that follow Tencent's integration guide (2026-09, third party): the versions of OG
 image2.5, SI, Qwen, GG 3.1-lite and Mingmou, the number of OG's inputs, and the states of a failed task.
 
-Not as at the vendor: any SubAppId is somebody's, and `File` names nothing; what a `SessionId` began is forgotten when
-the sandbox ends, the task itself is not.
+Not as at the vendor: any SubAppId is somebody's, and `File` names nothing.
 """
 
 from __future__ import annotations
 
 import re
 import time
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import ClassVar
@@ -26,6 +24,7 @@ from pictura.sandbox.chance import seed_from
 from pictura.sandbox.draw import Scene
 from pictura.sandbox.fields import Fields, Wrong
 from pictura.sandbox.inputs import Input, shown
+from pictura.sandbox.names import Names
 from pictura.sandbox.tasks import Task
 from pictura.sandbox.tc3 import Action, ApiError, Call, CloudService, Outcome
 
@@ -111,7 +110,6 @@ INPUT_BYTES = 7_000_000
 INPUT_FORMATS = ("jpeg", "png", "webp")
 MOST_EXPANSION, MOST_EXPANDED_AREA = 2, 3
 SESSION_CHARS, CONTEXT_CHARS = 50, 1000
-SESSIONS_KEPT = 1000
 #: Faults that leave the caller without an answer.
 LOST_ANSWERS = ("[fault:502page]", "[fault:reset]", "[fault:stall]", "[fault:garbage]")
 #: An equirectangular picture; its pixels at the vendor are not established, these are those of the open model.
@@ -327,7 +325,7 @@ class TencentVod(CloudService):
     def __init__(self, studio: Studio) -> None:
         super().__init__(studio)
         #: Per application and SessionId, the task that it began.
-        self._sessions: OrderedDict[tuple[str, str], str] = OrderedDict()
+        self._sessions = Names(studio.folder / self.name)
 
     def actions(self) -> Mapping[str, Action]:
         return {
@@ -343,7 +341,7 @@ class TencentVod(CloudService):
         drawing = read_drawing(call.fields, shown)
         if refused(drawing.prompt):
             raise ApiError("InvalidParameter.ViolationContent", "Input Prompt violates policy.")
-        if drawing.session and (prefix, drawing.session) in self._sessions:
+        if drawing.session and self._sessions.find(prefix + drawing.session) is not None:
             raise ApiError("InvalidParameterValue.SessionId", "The request is removed: this SessionId was used before.")
         # Where only the answer gets lost, there is a task.
         lost = any(fault in drawing.prompt for fault in LOST_ANSWERS)
@@ -355,9 +353,7 @@ class TencentVod(CloudService):
 
     def _begin(self, prefix: str, drawing: Drawing, shown: Shown) -> str:
         begun = self.studio.tasks.begin(msgspec.to_builtins(drawing), shown.data, prefix)
-        self._sessions[prefix, drawing.session or begun] = begun
-        while len(self._sessions) > SESSIONS_KEPT:
-            self._sessions.popitem(last=False)
+        self._sessions.give(prefix + drawing.session if drawing.session else begun, begun)
         return begun
 
     async def _shown(self, call: Call) -> Shown:
@@ -435,8 +431,9 @@ class TencentVod(CloudService):
         sort.word("Field", ("CreateTime", "FinishTime"))
         sort.word("Order", ("Asc", "Desc"))
         call.fields.refuse_rest()
-        begun = [task_id for (owner, _), task_id in reversed(self._sessions.items()) if owner == prefix]
-        tasks = [task for task_id in begun[:limit] if (task := self.studio.tasks.find(task_id, prefix))]
+        begun = [task_id for task_id in self._sessions.meanings() if task_id.startswith(prefix)]
+        known = [task for task_id in begun if (task := self.studio.tasks.find(task_id, prefix))]
+        tasks = sorted(known, key=lambda task: task.began_ms, reverse=True)[:limit]
         return {
             "TaskSet": [
                 {
