@@ -414,6 +414,15 @@ async def test_dall_e_2_edits_a_square(address: str, http: ClientSession, pictur
         assert answer.status == 200, await answer.text()
 
 
+async def test_models(sdk: AsyncOpenAI) -> None:
+    listed = {model.id: model.shutdown_date async for model in sdk.models.list()}
+    assert listed["gpt-image-2"] is None and listed["dall-e-3"] == "2026-05-12"
+    assert (await sdk.models.retrieve("gpt-image-2")).object == "model"
+    with pytest.raises(openai.NotFoundError) as unknown:
+        await sdk.models.retrieve("gpt-4o")
+    assert unknown.value.code == "model_not_found"
+
+
 async def test_an_edit_in_json(address: str, http: ClientSession, picture: MakePicture) -> None:
     reference = {"image_url": data_url(picture(64, 48))}
     body = {**G2, "prompt": "a hat", "images": [reference] * 2, "mask": reference, "moderation": "low"}

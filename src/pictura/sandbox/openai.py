@@ -6,7 +6,8 @@ Messages and codes follow errors reported in public issue trackers (2025-06 to 2
 found, the pattern of the others.
 
 Not as at the vendor: retired models draw, because a test key must reach them; pictures are taken as data URLs or
-files, never fetched; `file_id` names nothing; gif and svg are refused as for an account without access to them.
+files, never fetched; `file_id` names nothing; gif and svg are refused as for an account without access to them; among
+the models are those that draw pictures and no others, all of one made-up date.
 """
 
 from __future__ import annotations
@@ -101,6 +102,15 @@ MODELS = {
     "dall-e-3": DALL_E_3,
     "dall-e-2": DALL_E_2,
 }
+
+#: What the list of models says of those that go, or have gone (a third party's table, 2026-11).
+SHUTDOWNS = {
+    **dict.fromkeys(("gpt-image-1.5", "gpt-image-1.5-2025-12-16"), "2026-12-01"),
+    **dict.fromkeys(("gpt-image-1-mini", "chatgpt-image-latest"), "2026-12-01"),
+    "gpt-image-1": "2026-10-23",
+    **dict.fromkeys(("dall-e-3", "dall-e-2"), "2026-05-12"),
+}
+CREATED = 1_767_225_600
 
 #: The window of free sizes. Step and ratio: SDK; pixels and edge: three third parties that agree (2026-06 to 2026-08).
 STEP = 16
@@ -571,6 +581,12 @@ def usage(asked: Asked, inputs: Inputs, pictures: int, partials: int = 0) -> dic
     }
 
 
+def _described(model: str) -> dict[str, object]:
+    """A model as `GET /v1/models` has it."""
+    gone = SHUTDOWNS.get(model)
+    return {"id": model, "object": "model", "created": CREATED, "owned_by": "system", "shutdown_date": gone}
+
+
 # -- the simulator --
 
 
@@ -584,6 +600,8 @@ class OpenAI(Simulator):
             web.post("/v1/images/generations", self._answering(self._generate)),
             web.post("/v1/images/edits", self._answering(self._edit)),
             web.post("/v1/images/variations", self._answering(self._vary)),
+            web.get("/v1/models", self._answering(self._list)),
+            web.get("/v1/models/{model}", self._answering(self._show)),
             web.route("*", "/{path:.*}", self._answering(self._lost)),
         ]
 
@@ -630,6 +648,13 @@ class OpenAI(Simulator):
 
     async def _vary(self, visit: Visit) -> web.StreamResponse:
         raise ApiError("Image variations are no longer supported.", code=None, status=404)
+
+    async def _list(self, visit: Visit) -> web.StreamResponse:
+        return await visit.send({"object": "list", "data": [_described(name) for name in MODELS]})
+
+    async def _show(self, visit: Visit) -> web.StreamResponse:
+        name, _ = read_model(Fields(dict(visit.request.match_info)))
+        return await visit.send(_described(name))
 
     async def _lost(self, visit: Visit) -> web.StreamResponse:
         raise _not_found(f"{visit.request.method} {visit.request.path.removeprefix(f'/{self.name}')}")
