@@ -5,6 +5,7 @@ import copy
 import io
 from collections.abc import Awaitable, Callable
 
+import msgspec
 import pytest
 from aiohttp import ClientSession, ClientWebSocketResponse, FormData, WSCloseCode, WSMsgType
 from PIL import Image
@@ -262,7 +263,10 @@ async def test_a_client_hears_of_its_own_prompts(server: Server) -> None:
     assert {data["prompt_id"] for _, data in found} == {id}
     types = [type for type, _ in found]
     count = types.count("progress")
-    assert types == ["execution_start", "executing", *["progress"] * count, "execution_success", "executing"]
+    ended = ["executed", "execution_success", "executing"]
+    assert types == ["execution_start", "executing", *["progress"] * count, *ended]
+    (shown,) = [data["output"] for type, data in found if type == "executed"]
+    assert len(msgspec.convert(shown, dict[str, list[object]])["images"]) == 2
     made = [int(str(data["value"])) for type, data in found if type == "progress"]
     assert made == sorted(set(made)) and len(made) > 3
     assert {data["max"] for type, data in found if type == "progress"} == {20}
@@ -273,7 +277,7 @@ async def test_whoever_comes_late_hears_the_rest(server: Server) -> None:
     await running(server, id)
     async with server.http.ws_connect(f"{server.url}/ws?clientId=fox") as socket:
         types = {type for type, _ in await heard(socket)}
-    assert types == {"status", "progress", "execution_success", "executing"}
+    assert types == {"status", "progress", "executed", "execution_success", "executing"}
 
 
 @pytest.mark.parametrize(
@@ -333,6 +337,20 @@ async def test_a_task_that_is_taken_back_before_it_runs_is_forgotten(server: Ser
         if not await place(server, id):
             break
     assert (await place(server, id), await server.get(f"/history/{id}")) == ("", {})
+
+
+async def test_all_that_waits_is_taken_back_and_all_that_runs_is_stopped(server: Server) -> None:
+    for _ in range(50):  # until one is still waiting when that arrives
+        first = await server.begin(asking("[fault:long 5]"))
+        await running(server, first)
+        second = await server.begin(asking("[fault:long 5]"))
+        await server.post("/queue", {"clear": True})
+        if not await place(server, second):
+            break
+    assert await place(server, first) == "queue_running"
+    await server.post("/interrupt", {})
+    assert await place(server, first) == ""
+    assert status(await server.ended(first))["status_str"] == "error"
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ image to image, inpainting. Nodes that are not in the table here are not install
 
 Not as there: a task's id is no UUID, because it carries the task, so that a sandbox started anew knows it; an id that
 the client sends is not used; the history tells no graph; an upload gets a name of the sandbox's own; the WebSocket
-tells of the sampler alone, and of the queue only once. Every file called `….safetensors` is a checkpoint, as the
-sandbox cannot know what a channel calls its own; `missing.safetensors` is none.
+tells of the sampler and of what is shown, and of the queue only once. Every file called `….safetensors` is a
+checkpoint, as the sandbox cannot know what a channel calls its own; `missing.safetensors` is none.
 """
 
 from __future__ import annotations
@@ -39,6 +39,8 @@ FILE_BYTES = 100_000_000
 FORMATS = ("png", "jpeg", "webp", "gif")
 #: Uploads that are kept; the oldest give way.
 KEPT = 200
+#: What the node is called that shows the pictures, whatever its id in the graph.
+SHOWN = "pictures"
 #: Seconds between two looks at what there is to tell over a WebSocket.
 TICK_S = 0.02
 #: Bytes of a message to the WebSocket.
@@ -416,12 +418,12 @@ class ComfyUI(Simulator):
             if phase not in found:
                 del self._queue[id]
                 continue
-            found[phase].append([number, id, {}, {}, ["pictures"]])
+            found[phase].append([number, id, {}, {}, [SHOWN]])
         return await visit.send({"queue_running": found["running"], "queue_pending": found["queued"]})
 
     async def _delete(self, visit: Visit) -> web.StreamResponse:
         values, _ = await visit.json()
-        ids = values.get("delete")
+        ids = list(self._queue) if values.get("clear") else values.get("delete")
         for id in ids if isinstance(ids, list) else []:
             if id in self._queue and self._find(id).phase == "queued":
                 self.studio.tasks.cancel(id)
@@ -429,10 +431,11 @@ class ComfyUI(Simulator):
 
     async def _interrupt(self, visit: Visit) -> web.StreamResponse:
         values, _ = await visit.json()
-        id = str(values.get("prompt_id", ""))
-        if id in self._queue and self._find(id).phase == "running":
-            self._interrupted.add(id)
-            self.studio.tasks.cancel(id)
+        wanted = values.get("prompt_id")
+        for id in [wanted] if isinstance(wanted, str) else list(self._queue):
+            if id in self._queue and self._find(id).phase == "running":
+                self._interrupted.add(id)
+                self.studio.tasks.cancel(id)
         return web.Response()
 
     async def _history(self, visit: Visit) -> web.StreamResponse:
@@ -443,8 +446,8 @@ class ComfyUI(Simulator):
         if task.phase in ("queued", "running"):
             self._queue[id] = None  # it was begun in an earlier sandbox
             return await visit.send({})
-        outputs = {} if _trouble(task) else {"pictures": {"images": _images(task)}}
-        prompt = [0, id, {}, {}, ["pictures"]]
+        outputs = {} if _trouble(task) else {SHOWN: {"images": _images(task)}}
+        prompt = [0, id, {}, {}, [SHOWN]]
         return await visit.send({id: {"prompt": prompt, "outputs": outputs, "status": _status(task), "meta": {}}})
 
     async def _view(self, visit: Visit) -> web.StreamResponse:
@@ -492,6 +495,8 @@ class ComfyUI(Simulator):
             return
         if step > made and phase != "cancelled":
             yield "progress", {"value": step, "max": task.memo["steps"], "node": "sampler"}
+        if phase == "done" and not _trouble(task):
+            yield "executed", {"node": SHOWN, "display_node": SHOWN, "output": {"images": _images(task)}}
         if phase != "running":
             yield _trouble(task) or "execution_success", {}
             yield "executing", {"node": None}
