@@ -195,3 +195,17 @@ async def test_trouble(prompt: str, status: int, detail: str, errors: str, webui
 async def test_it_refuses_no_prompt(webui: ClientSession) -> None:
     assert (await draw(webui, prompt="[refuse]", width=64, height=64)).images
     assert (await draw(webui, prompt="[fault:empty]")).images == []
+
+
+async def test_what_there_is(webui: ClientSession) -> None:
+    """What a client asks for before it draws, and draws with."""
+    told: dict[str, object] = {}
+    for path in ("options", "sd-models", "samplers"):
+        async with webui.get(path) as answer:
+            assert answer.status == 200
+            told[path] = await answer.json()
+    (model,) = msgspec.convert(told["sd-models"], list[dict[str, object]])
+    assert told["options"] == {"sd_model_checkpoint": model["title"]}
+    names = [sampler["name"] for sampler in msgspec.convert(told["samplers"], list[dict[str, object]])]
+    drawn = await draw(webui, prompt="a fox", width=64, height=64, sampler_name=names[-1])
+    assert (drawn.told["sampler_name"], drawn.told["sd_model_name"]) == (names[-1], model["model_name"])

@@ -2,7 +2,8 @@
 
 Its checks are few: a sampler that it knows, an image where one is worked on. Sides are cut to multiples of 8. A
 checkpoint that it does not know (here: one with `missing` in its name, because the sandbox cannot know what a channel
-calls its own) is passed over without a word. With `save_images` a grid stands before the pictures.
+calls its own) is passed over without a word. With `save_images` a grid stands before the pictures. Of the options it
+tells the checkpoint alone, and takes none.
 """
 
 from __future__ import annotations
@@ -90,6 +91,9 @@ class A1111(FastApi):
         return [
             web.post("/sdapi/v1/txt2img", self.answering(self._txt2img)),
             web.post("/sdapi/v1/img2img", self.answering(self._img2img)),
+            web.get("/sdapi/v1/sd-models", self.answering(self._checkpoints)),
+            web.get("/sdapi/v1/samplers", self.answering(self._samplers)),
+            web.get("/sdapi/v1/options", self.answering(self._options)),
             self.lost(),
         ]
 
@@ -104,6 +108,17 @@ class A1111(FastApi):
         if status == 500:
             return await visit.send(_error("RuntimeError", errors="The prompt asked for this."), 500)
         return await super().error(visit, status)
+
+    async def _checkpoints(self, visit: Visit) -> web.StreamResponse:
+        file = f"{LOADED}.safetensors"
+        told = {"title": file, "model_name": LOADED, "hash": None, "sha256": None, "filename": file, "config": None}
+        return await visit.send([told])
+
+    async def _samplers(self, visit: Visit) -> web.StreamResponse:
+        return await visit.send([{"name": name, "aliases": [], "options": {}} for name in sorted(SAMPLERS)])
+
+    async def _options(self, visit: Visit) -> web.StreamResponse:
+        return await visit.send({"sd_model_checkpoint": f"{LOADED}.safetensors"})
 
     async def _txt2img(self, visit: Visit) -> web.StreamResponse:
         values, _ = await visit.json()
