@@ -230,21 +230,25 @@ async def test_transparent_pictures(sdk: AsyncArk, picture: MakePicture) -> None
 
 
 @pytest.mark.parametrize(
-    ("prompt", "kind", "code"),
+    ("prompt", "kind", "code", "type_"),
     [
-        ("[refuse]", ArkBadRequestError, "InputTextSensitiveContentDetected"),
-        ("[refuse late]", ArkBadRequestError, "OutputImageSensitiveContentDetected"),
-        ("[fault:failed]", ArkInternalServerError, "InternalServiceError"),
-        ("[fault:401]", ArkAuthenticationError, "AuthenticationError"),
-        ("[fault:402]", ArkPermissionDeniedError, "AccountOverdueError"),
-        ("[fault:429]", ArkRateLimitError, "ModelAccountIpmRateLimitExceeded"),
-        ("[fault:500]", ArkInternalServerError, "InternalServiceError"),
+        ("[refuse]", ArkBadRequestError, "InputTextSensitiveContentDetected", "BadRequest"),
+        ("[refuse late]", ArkBadRequestError, "OutputImageSensitiveContentDetected", "BadRequest"),
+        ("[fault:failed]", ArkInternalServerError, "InternalServiceError", "InternalServerError"),
+        ("[fault:401]", ArkAuthenticationError, "AuthenticationError", "Unauthorized"),
+        ("[fault:402]", ArkPermissionDeniedError, "AccountOverdueError", "Forbidden"),
+        ("[fault:429]", ArkRateLimitError, "ModelAccountIpmRateLimitExceeded", "TooManyRequests"),
+        ("[fault:500]", ArkInternalServerError, "InternalServiceError", "InternalServerError"),
+        ("", ArkBadRequestError, "MissingParameter", ""),
     ],
 )
-async def test_errors_are_the_sdk_s_own(sdk: AsyncArk, prompt: str, kind: type[ArkAPIStatusError], code: str) -> None:
+async def test_errors_are_the_sdk_s_own(
+    sdk: AsyncArk, prompt: str, kind: type[ArkAPIStatusError], code: str, type_: str
+) -> None:
+    """No error of pictures has a `param`, and one about a field has no `type` either."""
     with pytest.raises(kind) as caught:
         await sdk.images.generate(model=V4, prompt=prompt)
-    assert caught.value.code == code
+    assert (caught.value.code, caught.value.type, caught.value.param) == (code, type_, "")
 
 
 async def test_who_may_not_and_what_is_not(sdk: AsyncArk, address: str) -> None:

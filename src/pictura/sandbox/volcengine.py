@@ -176,7 +176,7 @@ _OWN_ERRORS: dict[int, tuple[int, str, str, str]] = {
         "TooManyRequests",
         "The Images Per Minute (IPM) limit of the model for your account has been exceeded.",
     ),
-    500: (500, "InternalServiceError", "InternalServiceError", "The service encountered an unexpected internal error."),
+    500: (500, "InternalServiceError", "InternalServerError", "The service encountered an unexpected internal error."),
 }
 _SENSITIVE = {
     "InputTextSensitiveContentDetected": (
