@@ -109,6 +109,25 @@ async def test_edits(sdk: Runware, http: ClientSession, picture: MakePicture) ->
     assert (await fetched(http, guided.imageURL)).size == (1248, 832)
 
 
+async def test_a_picture_goes_by_its_uuid(
+    sdk: Runware, http: ClientSession, picture: MakePicture, tmp_path: Path
+) -> None:
+    """… an uploaded one, and one that was drawn."""
+    file = tmp_path / "a.png"
+    file.write_bytes(picture(96, 64))
+    uploaded = await sdk.uploadImage(str(file))
+    assert (await fetched(http, uploaded.imageURL)).size == (96, 64)
+    for named in (uploaded.imageUUID, str(file)):  # which the SDK uploads itself
+        (larger,) = await sdk.imageUpscale(IImageUpscale(model="runware:503@1", inputImage=named, upscaleFactor=2))
+        (again,) = await sdk.imageUpscale(
+            IImageUpscale(model="runware:503@1", inputImage=larger.imageUUID, upscaleFactor=2)
+        )
+        assert (await fetched(http, again.imageURL)).size == (384, 256)
+    with pytest.raises(RunwareAPIError) as unknown:
+        await sdk.imageUpscale(IImageUpscale(model="runware:503@1", inputImage=str(uuid.uuid4()), upscaleFactor=2))
+    assert unknown.value.code == "invalidInputImage"
+
+
 async def test_tools_that_want_no_prompt(sdk: Runware, http: ClientSession, picture: MakePicture) -> None:
     url = data_url(picture(96, 64))
     (larger,) = await sdk.imageUpscale(

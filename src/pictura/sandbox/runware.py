@@ -12,6 +12,8 @@ collection of skills tell of them (2026, third party), seedream's sizes ImageRou
 Models that work over a picture without a word have tasks of their own, which go by two names: the SDK's, and that of
 the vendor's pages. Their picture may stand in `inputImage` or in `inputs.image`.
 
+A picture that was drawn or uploaded may be named by its UUID (documented).
+
 A task's UUID is the caller's, so it cannot carry its state: what it stands for is kept in files, for a sandbox started
 anew.
 
@@ -23,6 +25,7 @@ from __future__ import annotations
 
 import math
 import uuid
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import suppress
 from itertools import zip_longest
@@ -36,7 +39,17 @@ from pictura.core.picture import Inline
 from pictura.infra.extract import Cut, Extractor
 from pictura.infra.payload import json_payload
 from pictura.infra.spool import CHUNK_BYTES, Spool
-from pictura.sandbox.base import HEARTBEAT_S, TEXT_BYTES, Simulator, Studio, Visit, fails, refused, refused_late
+from pictura.sandbox.base import (
+    HEARTBEAT_S,
+    SHELF_PLACES,
+    TEXT_BYTES,
+    Simulator,
+    Studio,
+    Visit,
+    fails,
+    refused,
+    refused_late,
+)
 from pictura.sandbox.chance import seed_from
 from pictura.sandbox.draw import Scene
 from pictura.sandbox.fields import Fields, Wrong
@@ -371,6 +384,8 @@ class Runware(Simulator):
         super().__init__(studio)
         #: By the caller's UUID the id of the task here; "" for one that was answered at once.
         self._begun = Names(studio.folder / self.name)
+        #: By UUID the URLs of pictures that were drawn or uploaded, which may stand for them.
+        self._urls: OrderedDict[str, str] = OrderedDict()
 
     def routes(self) -> Iterable[web.RouteDef]:
         return [
@@ -452,11 +467,29 @@ class Runware(Simulator):
             return [{"taskType": kind, "pong": True}]
         if kind == "getResponse":
             return await self._tell(visit, read_uuid(fields))
+        if kind == "imageUpload":
+            return await self._upload(visit, read_uuid(fields), fields, cuts)
         if kind == "imageInference":
             return await self._infer(visit, read_uuid(fields), fields, cuts)
         if kind in TASKS:
             return await self._work(visit, kind, read_uuid(fields), fields, cuts)
         raise ApiError("unsupportedTaskType", f"The task type {kind[:50]!r} is not supported.", "taskType")
+
+    async def _upload(self, visit: Visit, id: str, fields: Fields, cuts: Sequence[Cut]) -> list[dict[str, object]]:
+        picture = await self._input("image", fields.text("image", required=True), cuts)
+        fields.refuse_rest()
+        spool = visit.spool(picture.media.type)
+        spool.write(picture.data)
+        url = self.hosted(spool, "")
+        return [{"taskType": "imageUpload", "taskUUID": id, "imageUUID": self._identified(url), "imageURL": url}]
+
+    def _identified(self, url: str) -> str:
+        """A picture's UUID, known for as long as the picture lies there."""
+        id = str(uuid.uuid4())
+        self._urls[id] = url
+        while len(self._urls) > SHELF_PLACES:
+            self._urls.popitem(last=False)
+        return id
 
     async def _infer(self, visit: Visit, id: str, fields: Fields, cuts: Sequence[Cut]) -> list[dict[str, object]]:
         name = fields.text("model", required=True)
@@ -513,7 +546,7 @@ class Runware(Simulator):
 
     async def _input(self, where: str, value: object, cuts: Sequence[Cut]) -> Input:
         try:
-            return await shown(value, cuts, self.studio, INPUT_FORMATS, INPUT_BYTES)
+            return await shown(self._urls.get(str(value), value), cuts, self.studio, INPUT_FORMATS, INPUT_BYTES)
         except BadRequest as error:
             raise Wrong(where, "value", error.message) from error
 
@@ -541,7 +574,6 @@ class Runware(Simulator):
                 "taskType": drawing.task,
                 "taskUUID": id,
                 "status": "success",
-                "imageUUID": str(uuid.uuid4()),
                 **({"seed": scene.seed} if drawing.seeded else {}),
                 **self._carried(picture, drawing),
                 **({"cost": drawing.dollars} if drawing.costs else {}),
@@ -551,13 +583,16 @@ class Runware(Simulator):
         ]
 
     def _carried(self, picture: Spool | None, drawing: Drawing) -> dict[str, object]:
-        if picture is None:
-            return {}
-        if drawing.output_type == "base64Data":
-            return {"imageBase64Data": Inline(picture)}
-        if drawing.output_type == "dataURI":
-            return {"imageDataURI": Inline(picture, f"data:{picture.media_type};base64,")}
-        return {"imageURL": self.hosted(picture, drawing.prompt)}
+        """The picture and its UUID."""
+        if picture is not None and drawing.output_type == "URL":
+            url = self.hosted(picture, drawing.prompt)
+            return {"imageUUID": self._identified(url), "imageURL": url}
+        told: dict[str, object] = {"imageUUID": str(uuid.uuid4())}
+        if picture is not None and drawing.output_type == "base64Data":
+            told["imageBase64Data"] = Inline(picture)
+        elif picture is not None:
+            told["imageDataURI"] = Inline(picture, f"data:{picture.media_type};base64,")
+        return told
 
 
 async def read_tasks(visit: Visit, chunks: AsyncIterator[bytes]) -> tuple[list[dict[str, object]], Sequence[Cut]]:
