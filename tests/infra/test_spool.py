@@ -214,3 +214,25 @@ def test_a_spool_is_its_owners_alone(tmp_path: Path) -> None:
     assert spool.path is not None
     assert spool.path.stat().st_mode & 0o077 == 0
     spool.close()
+
+
+@pytest.mark.parametrize("slabs", [0, 9])
+@pytest.mark.parametrize("read_soon", [True, False])
+@pytest.mark.parametrize("size", [100, len(BIG)])
+def test_a_full_disk_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, slabs: int, read_soon: bool
+) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "full")
+
+    before, warm = open_files(), Slabs(slabs)
+    spool = Spool(tmp_path, slabs=warm)
+    with monkeypatch.context() as patch:
+        for name in ("write", "pwritev", "fsync"):
+            patch.setattr(os, name, full)
+        with pytest.raises(OSError, match="full"):
+            spool.write(BIG[:size])
+            spool.save(tmp_path / "picture", durable=True, read_soon=read_soon)
+    spool.close()
+    (tmp_path / "picture").unlink(missing_ok=True)
+    assert not files(tmp_path) and open_files() == before and warm.out == 0

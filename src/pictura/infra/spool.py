@@ -9,7 +9,7 @@ import errno
 import fcntl
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -79,11 +79,13 @@ class Spool:
         of checks that it is whole.
         """
         file = self._place.saved(self._folder, self.size, read_soon=read_soon)
-        file.keep(target)
-        if durable:
-            file.sync()
-        if file is not self._place:
-            file.close()
+        try:
+            file.keep(target)
+            if durable:
+                file.sync()
+        finally:
+            if file is not self._place:
+                file.close()
 
     def close(self) -> None:
         """Forget the bytes. A saved file stays where it was saved to."""
@@ -98,8 +100,12 @@ class Spool:
 
     def _fill(self, place: _Place) -> bool:
         """False: there is no room."""
-        if not place.write(0, self.read()):
-            return False
+        try:
+            if not place.write(0, self.read()):
+                return False
+        except BaseException:
+            place.close()
+            raise
         self._place.close()
         self._place = place
         return True
@@ -142,9 +148,7 @@ class _Memory:
         return bytes(self._bytes[offset : offset + size])
 
     def saved(self, folder: Path, size: int, *, read_soon: bool) -> _File:
-        file = _File(folder)
-        file.write(0, self._bytes)
-        return file
+        return _filed(folder, lambda file: file.write(0, self._bytes))
 
     def close(self) -> None:
         pass
@@ -174,12 +178,8 @@ class _Warm:
         return b"".join(_slices(self._taken, offset, size))
 
     def saved(self, folder: Path, size: int, *, read_soon: bool) -> _File:
-        file = _File(folder)
-        if read_soon:
-            file.write_slabs(self._taken, size)
-        else:
-            file.write_past_cache(self._taken, size)
-        return file
+        write = _File.write_slabs if read_soon else _File.write_past_cache
+        return _filed(folder, lambda file: write(file, self._taken, size))
 
     def close(self) -> None:
         self._slabs.give_back(self._taken)
@@ -260,6 +260,17 @@ class _Closed:
 
     def close(self) -> None:
         pass
+
+
+def _filed(folder: Path, fill: Callable[[_File], object]) -> _File:
+    """A new file; none is left where it cannot be filled."""
+    file = _File(folder)
+    try:
+        fill(file)
+    except BaseException:
+        file.close()
+        raise
+    return file
 
 
 def _stretches(slabs: list[memoryview], at: int, size: int) -> Iterator[tuple[memoryview, int, int]]:
