@@ -314,6 +314,9 @@ flux-kontext-pro        -        1024x1024  0.04
 flux-kontext-max        -        1024x1024  0.08
 flux-pro-1.0-fill       -        1024x1024  0.05
 flux-pro-1.0-expand     -        1024x1024  0.05
+flux-3-image            -        1k         0.048
+flux-3-image            -        2k         0.10
+flux-3-image            -        4k         0.607
 flux-2-pro              -        1024x1024  0.03
 flux-2-pro              -        2048x2048  0.075
 flux-2-max              -        1024x1024  0.07
@@ -415,7 +418,6 @@ UNPRICED = {
     *("wan2.6-t2i", "wan2.6-image"),
     *("vod-og-image2", "vod-og-image2.5-sunburst", "vod-og-image2.5-flare"),
     *("vod-gg-3.1", "vod-gg-3.1-lite", "vod-gg-3.0", "vod-gg-2.5", "vod-vidu-q2", "vod-qwen-0925", "vod-mingmou-1.0"),
-    "flux-3-image",
     *("vod-kling-3.0-omni", "vod-kling-o1", "vod-kling-3.0", "vod-kling-2.1", "vod-kling-scene"),
     *("vod-si-5.0-lite", "vod-si-4.5", "vod-si-4.0", "vod-hunyuan-3.0", "vod-hunyuan-3.5-preview"),
     *("hy-world2-panorama", "hy-image-v3", "hunyuan-image-legacy", "hunyuan-image-chat", "hunyuan-image-lite"),

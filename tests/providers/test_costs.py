@@ -6,7 +6,9 @@ card. They are exact to the micro-dollar. Sources, with dates and confidence:
     openai      litellm 1.109.1, citing OpenAI's pricing page (2026-11); tokens of a picture: OpenAI's community, thread
                 1371851, and the calculator of 2026-06 (third party); long sizes of mini: aifreeapi.com (2026-03-27)
     google      litellm 1.109.1, citing ai.google.dev/pricing (2026-11); tokens of a picture: Vertex' model pages
-    bfl         docs.bfl.ai/quick_start/pricing and BFL's own skill page (official); flux-dev: litellm 1.109.1
+    bfl         docs.bfl.ai/quick_start/pricing and BFL's own skill page (official); flux-dev and expand: litellm
+                1.109.1, citing bfl.ai/pricing; flux-3: a project's price table for fal, and docs.comfy.org's page of
+                its node, divided by the surcharge of 1.43 (2026-10)
     stability   credits of a cent: developer.puter.com (2026-06), litellm 1.109.1; edits as remembered
     fal         fal.ai's model pages and litellm 1.109.1 (2026-11)
     kling       resellers' copies of Kling's page (2026); 4K: a project's notes of 2026-06
@@ -76,6 +78,10 @@ flux-kontext-pro     1 - 1:1        1024x1024  0  0.04   0
 flux-kontext-pro     1 - 16:9       1392x752   3  0.04   0
 flux-kontext-max     1 - 1:1        1024x1024  1  0.08   0
 flux-pro-1.0-fill    1 - auto       1024x1024  1  0.05   0
+flux-pro-1.0-expand  1 - auto       1024x1024  1  0.05   0
+flux-3-image         1 - 1k         1024x1024  0  0.048  0
+flux-3-image         1 - 2k         2048x2048  2  0.10   0
+flux-3-image         1 - 4k         4096x4096  0  0.607  0
 flux-2-pro           1 - 1024x1024  =          0  0.03   0.015
 flux-2-pro           1 - 1440x1024  =          0  0.045  0.015
 flux-2-pro           1 - 2048x2048  =          0  0.075  0.015
@@ -247,7 +253,7 @@ gemini-nano-banana-2.1       100  0   0     1120   20   0.0339
 
 #: Cards whose price, or part of it, was found in one place only, the provider's own file: nobody else says it.
 UNCONFIRMED = {
-    *("flux-pro-1.0-expand", "wan2.7-image", "wan2.7-image-pro", "seedream-5.5", "hy-image-v3.5-preview"),
+    *("wan2.7-image", "wan2.7-image-pro", "seedream-5.5", "hy-image-v3.5-preview"),
     *("sd3.5-flash", "stable-image-search-and-replace", "stable-image-search-and-recolor"),
     *("stable-image-remove-background", "stable-image-relight", "stable-image-sketch", "stable-image-structure"),
     *("stable-image-style", "stable-image-upscale-fast", "stable-image-upscale-conservative"),

@@ -177,12 +177,11 @@ async def test_the_same_seed_gives_the_same_picture(seed: int, http: ClientSessi
         ("flux-2-pro", {"width": 1024, "height": 1024, "input_image": "PNG"}, 4.5),
         ("flux-2-klein-4b", {"width": 2048, "height": 2048}, 1.7),
         ("flux-3-image", {"resolution": "2k"}, 10),
-        ("flux-3-image", {"resolution": "1.5k"}, None),
+        ("flux-3-image", {"resolution": "1.5k"}, 7),
+        ("flux-3-image", {"resolution": "4k"}, 60.7),
     ],
 )
-async def test_what_it_costs(
-    model: str, body: Json, cost: float | None, http: ClientSession, picture: MakePicture
-) -> None:
+async def test_what_it_costs(model: str, body: Json, cost: float, http: ClientSession, picture: MakePicture) -> None:
     task = await begun(http, model, {"prompt": "a fox", **filled(body, PNG=picture(300, 300))})
     assert task.cost == cost
     assert task.input_mp == (0.09 if "input_image" in body else 0)

@@ -28,7 +28,7 @@ from pictura.core.errors import BadRequest, Failed, Lost, Malformed, PicturaErro
 from pictura.core.model import Descriptor, Flag, Inputs, Mask, ModelCard, Prompt, Source, Span
 from pictura.core.money import usd
 from pictura.core.picture import Inline
-from pictura.core.price import PerMegapixel, PerPicture
+from pictura.core.price import PerMegapixel, PerPicture, PriceList, Row
 from pictura.core.size import FreePixels, OwnSize, Shapes, Size
 from pictura.infra.http import Answer
 from pictura.infra.payload import json_payload
@@ -48,6 +48,8 @@ from pictura.providers.masks import white_where_edited
 _SPEC = Source("api.bfl.ai/openapi.json (copies); ComfyUI's bfl nodes", "2026-10-04", "official specification")
 _SPEC_3 = Source("api.bfl.ai/openapi.json as generated into SDKs; BFL's pages on FLUX 3", "2026-10-08", "third party")
 _PRICES = Source("docs.bfl.ai/quick_start/pricing; BFL's skill page", "2026", "official page")
+_CITED = Source("litellm 1.109.1, citing bfl.ai/pricing", "2026-11", "third party")
+_PRICES_3 = Source("fal, and ComfyUI without its own surcharge, which agree", "2026-10", "third party")
 
 _FORMATS = ("png", "jpeg", "webp")
 _SEED: dict[str, Descriptor] = {"seed": Span(0, 2**32 - 1)}
@@ -153,7 +155,7 @@ class BlackForestLabs(TaskProvider):
                 "guidance_scale": Span(1.5, 5, whole=False, default=3),
             },
             price=PerPicture(usd("0.025")),
-            price_source=Source("litellm 1.109.1", "2026", "third party"),
+            price_source=_CITED,
             notes="`flux-1` is QuickRouter's word; BFL has no such model, and this is FLUX.1 in its plainest form.",
         ),
         _KONTEXT_PRO,
@@ -171,7 +173,7 @@ class BlackForestLabs(TaskProvider):
             modes=("edit",),
             mask=None,
             params={**_FILL.params, **{side: Span(0, 2048) for side in ("top", "bottom", "left", "right")}},
-            price_source=Source("nobody publishes it; that of flux-pro-1.0-fill", "2026", "assumed"),
+            price_source=replace(_CITED, name="litellm 1.109.1, citing bfl.ai/pricing; docs.comfy.org's price page"),
             notes="Paints so many pixels beyond each side of the input.",
         ),
         replace(
@@ -185,11 +187,11 @@ class BlackForestLabs(TaskProvider):
             inputs=replace(_INPUTS, count=10, min_edge=256, max_pixels=16_000_000),
             outputs=("jpeg",),
             params={"safety_tolerance": Span(0, 4, default=2), "grounding": Flag(True)},
-            price=None,
-            price_source=None,
+            price=PriceList((Row(usd("0.048"), "", "1k"), Row(usd("0.10"), "", "2k"), Row(usd("0.607"), "", "4k"))),
+            price_source=_PRICES_3,
             source=_SPEC_3,
             notes=(
-                "BFL tells in its answers what a picture did cost; resellers write $0.048 at 1k (2026-10). It takes no "
+                "BFL tells in its answers what a picture did cost, which counts more than the price here. It takes no "
                 "seed, rewrites the prompt, and looks things up unless grounding is false. Its format cannot be "
                 "chosen; that it is jpeg is assumed."
             ),

@@ -97,8 +97,8 @@ MODELS = {
     "flux-pro-1.0-fill": _FILL,
     "flux-pro-1.0-expand": msgspec.structs.replace(_FILL, sizing="margins"),
 }
-#: Of FLUX 3: what resellers write (2026-10, third party).
-TIER_CREDITS = {"768sq": 4.1, "1k": 4.8, "2k": 10.0}
+#: Of FLUX 3: what fal and ComfyUI, without its surcharge, write alike (2026-10, third party).
+TIER_CREDITS = {"768sq": 4.1, "1k": 4.8, "1.5k": 7.0, "2k": 10.0, "4k": 60.7}
 TIERS = {"768sq": 768, "1k": 1024, "1.5k": 1536, "2k": 2048, "4k": 4096}
 _TIER_ASPECTS = "21:9 2:1 16:9 3:2 7:5 4:3 5:4 1:1 4:5 3:4 5:7 2:3 9:16 1:2 9:21 auto"
 
@@ -202,7 +202,7 @@ def read_size(fields: Fields, model: Model, first: Media | None) -> tuple[Pixels
     if model.sizing == "tier":
         tier = fields.word("resolution", tuple(TIERS), "1k")
         aspect = fields.word("aspect_ratio", _TIER_ASPECTS.split(), "auto")
-        return _shaped(TIERS[tier], _ratio(aspect, first)), TIER_CREDITS.get(tier)
+        return _shaped(TIERS[tier], _ratio(aspect, first)), TIER_CREDITS[tier]
     return _READ_SIZE[model.sizing](fields, model, first), None
 
 
