@@ -9,7 +9,8 @@ card. They are exact to the micro-dollar. Sources, with dates and confidence:
     bfl         docs.bfl.ai/quick_start/pricing and BFL's own skill page (official); flux-dev and expand: litellm
                 1.109.1, citing bfl.ai/pricing; flux-3: a project's price table for fal, and docs.comfy.org's page of
                 its node, divided by the surcharge of 1.43 (2026-10)
-    stability   credits of a cent: developer.puter.com (2026-06), litellm 1.109.1; edits as remembered
+    stability   credits of a cent: developer.puter.com (2026-06), litellm 1.109.1 (whose edits are the same credits,
+                reckoned at a tenth of a cent), a project's table of Stability's services (2026)
     fal         fal.ai's model pages and litellm 1.109.1 (2026-11)
     kling       resellers' copies of Kling's page (2026); 4K: a project's notes of 2026-06
     bytedance   resellers of Volcengine Ark and BytePlus (2026); 3.0 as remembered
@@ -107,6 +108,16 @@ stable-image-inpaint         1 - auto 1024x1024  1  0.05   0
 stable-image-erase           1 - auto 1024x1024  1  0.05   0
 stable-image-outpaint        1 - auto 1536x1024  1  0.04   0
 stable-image-style-transfer  1 - auto 1024x1024  2  0.08   0
+stable-image-search-and-replace    1 - auto 2048x2048  1  0.05  0
+stable-image-search-and-recolor    1 - auto 2048x2048  1  0.05  0
+stable-image-remove-background     1 - auto 1024x1024  1  0.05  0
+stable-image-relight               1 - auto 1024x1024  2  0.08  0
+stable-image-sketch                1 - auto 1024x1024  1  0.05  0
+stable-image-structure             1 - auto 1024x1024  1  0.05  0
+stable-image-style                 1 - 1:1  1024x1024  1  0.05  0
+stable-image-upscale-fast          1 - auto 4096x4096  1  0.02  0
+stable-image-upscale-conservative  1 - auto 2048x2048  1  0.40  0
+stable-image-upscale-creative      1 - auto 4096x4096  1  0.60  0
 
 fal-flux-schnell        4 - 1024x768   =          0  0.003  0
 fal-flux-schnell        4 - 1024x1024  =          0  0.003  0
@@ -254,10 +265,7 @@ gemini-nano-banana-2.1       100  0   0     1120   20   0.0339
 #: Cards whose price, or part of it, was found in one place only, the provider's own file: nobody else says it.
 UNCONFIRMED = {
     *("wan2.7-image", "wan2.7-image-pro", "seedream-5.5", "hy-image-v3.5-preview"),
-    *("sd3.5-flash", "stable-image-search-and-replace", "stable-image-search-and-recolor"),
-    *("stable-image-remove-background", "stable-image-relight", "stable-image-sketch", "stable-image-structure"),
-    *("stable-image-style", "stable-image-upscale-fast", "stable-image-upscale-conservative"),
-    *("stable-image-upscale-creative", "replicate-flux-schnell", "replicate-flux-dev", "replicate-flux-1.1-pro"),
+    *("sd3.5-flash", "replicate-flux-schnell", "replicate-flux-dev", "replicate-flux-1.1-pro"),
     *("replicate-flux-kontext-max", "replicate-flux-2-flex", "replicate-flux-fill-pro", "replicate-seedream-4.5"),
     *("replicate-nano-banana-pro", "runware-flux-1.1-pro", "runware-flux-kontext-pro", "runware-flux-2-pro"),
     *("runware-flux-fill-pro", "runware-seedream-4.5", "together-flux-1.1-pro", "together-flux-kontext-pro"),
@@ -268,9 +276,16 @@ UNCONFIRMED = {
 }
 
 #: What some models cannot do without.
-NEEDED: dict[str, dict[str, object]] = {"stable-image-outpaint": {"left": 512}}
+NEEDED: dict[str, dict[str, object]] = {
+    "stable-image-outpaint": {"left": 512},
+    "stable-image-search-and-replace": {"search_prompt": "the dog"},
+    "stable-image-search-and-recolor": {"select_prompt": "the dog"},
+}
 MASKED = {"flux-pro-1.0-fill", "stable-image-inpaint", "stable-image-erase"}
-WORDLESS = {"stable-image-erase", "fal-recraft-vectorize", "fal-bria-remove-background"}
+WORDLESS = {
+    *("stable-image-erase", "stable-image-remove-background", "stable-image-upscale-fast"),
+    *("fal-recraft-vectorize", "fal-bria-remove-background"),
+}
 
 
 class Sold(msgspec.Struct, frozen=True):

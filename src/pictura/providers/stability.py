@@ -47,7 +47,7 @@ from pictura.providers.masks import white_where_edited
 
 _SPEC = Source("Stability AI's OpenAPI document, in tryAGI/StabilityAI", "2026-11-20", "official, at second hand")
 _CREDITS = Source("the same, at a cent a credit", "2026-11-20", "official, at second hand")
-_OLD_CREDITS = Source("litellm 1.109.1 and resellers", "2026", "third party")
+_OLD_CREDITS = Source("litellm 1.109.1, resellers, and what Amazon takes for the same", "2026-11", "third party")
 
 _SEED: dict[str, Descriptor] = {"seed": Span(0, 4_294_967_294)}
 _NEGATIVE: dict[str, Descriptor] = {"negative_prompt": Words(10_000)}
