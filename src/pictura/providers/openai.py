@@ -52,7 +52,12 @@ from pictura.providers.base import (
 
 _SDK = Source("openai-python 3.51.0", "2026-11-20", "official SDK")
 _PRICES = Source("litellm 1.109.1, citing OpenAI's pricing page", "2026-11", "third party")
-_OLD_PRICES = Source("OpenAI's pricing page as remembered", "2025", "memory")
+_MODEL_PAGES = Source("OpenAI's page of the model, developers.openai.com", "2026-11", "official page")
+_PRICES_1 = Source("fal's page of gpt-image-1, which took over OpenAI's prices", "2026", "third party")
+_OLD_PRICES = Source("docs.comfy.org's price page, agreeing with lists of 2023", "2026-09", "third party")
+_SDK_2_6 = Source(
+    "openai-python 3.51.0; OpenAI's page of Sunburst", "2026-11-20", "official; sizes and qualities resold"
+)
 
 _QUALITIES = ("auto", "low", "medium", "high")
 _OPTIONS: dict[str, Descriptor] = {
@@ -72,8 +77,9 @@ _PER_TOKEN = PerToken(
 )
 # Factors derived: they reproduce the five prices that fal publishes for 1024x1024 (2026-11).
 _PER_TOKEN_2_5 = replace(_PER_TOKEN, output=TokenFormula({"low": 16, "medium": 24, "high": 48, "xhigh": 64, "max": 96}))
-# The token table of the gpt-image-1 family (memory). At $32 a million it gives what is published for a picture of 1.5:
-# $0.009, $0.034, $0.133 for 1024x1024; $0.013, $0.05, $0.20 for the long sizes (of which landscape takes a few less).
+# The token table of the gpt-image-1 family (OpenAI's guide to image generation, copies of 2026). At $32 a million it
+# gives what is published for a picture of 1.5: $0.009, $0.034, $0.133 for 1024x1024; $0.013, $0.05, $0.20 for the long
+# sizes, of which landscape takes a few less: 400, 1,568 and 6,208.
 _PER_TOKEN_1_5 = replace(
     _PER_TOKEN,
     image_out=per_million("32"),
@@ -90,7 +96,7 @@ _PER_TOKEN_1_5 = replace(
     ),
 )
 # The table does not fit the prices published for mini ($8 a million, $0.005 for low) nor high of gpt-image-1
-# ($40 a million, $0.167), so those two go by the picture; the long sizes and mini's high are remembered.
+# ($40 a million, $0.167), so those two go by the picture.
 _PER_PICTURE_MINI = PriceList(
     (
         Row(usd("0.005"), "low", "1024x1024"),
@@ -166,7 +172,7 @@ _GPT_IMAGE_1_5 = replace(
     sizes=_THREE_SIZES,
     params={**_OPTIONS, "quality": Choice(_QUALITIES, "auto"), "input_fidelity": Choice(("low", "high"), "low")},
     price=_PER_TOKEN_1_5,
-    notes="The date of its end is a third party's (litellm 1.109.1).",
+    notes="The date of its end is that of OpenAI's page of deprecations and of GET /models, as copied on 2026-10-27.",
 )
 
 
@@ -428,10 +434,9 @@ class OpenAI(StreamingImagesApi):
             id="gpt-image-2.6-flare",
             aliases=(),
             released="2026-11-04",
-            source=Source(
-                "openai-python 3.51.0; apiyi 2026-11-05, wavespeed", "2026-11-20", "id official, rest resold"
-            ),
-            notes=f"Only the id is official: sizes, options and price are taken over from 2.5. {_GPT_IMAGE_2_5.notes}",
+            price_source=_MODEL_PAGES,
+            source=_SDK_2_6,
+            notes=f"Sizes and qualities are those of 2.5, and resellers list the same. {_GPT_IMAGE_2_5.notes}",
         ),
         _GPT_IMAGE_2_5,
         replace(
@@ -439,10 +444,9 @@ class OpenAI(StreamingImagesApi):
             id="gpt-image-2.6-sunburst",
             aliases=(),
             released="2026-11-04",
-            source=Source(
-                "openai-python 3.51.0; apiyi 2026-11-05, wavespeed", "2026-11-20", "id official, rest resold"
-            ),
-            notes=f"Only the id is official: sizes, options and price are taken over from 2.5. {_GPT_IMAGE_2_5.notes}",
+            price_source=_MODEL_PAGES,
+            source=_SDK_2_6,
+            notes=f"Sizes and qualities are those of 2.5, and resellers list the same. {_GPT_IMAGE_2_5.notes}",
         ),
         _GPT_IMAGE_1_5,
         replace(
@@ -452,6 +456,7 @@ class OpenAI(StreamingImagesApi):
             released="2025-10-06",
             params={**_GPT_IMAGE_1_5.params, "input_fidelity": Choice(("low",), "low")},
             price=_PER_PICTURE_MINI,
+            price_source=_MODEL_PAGES,
         ),
         replace(
             _GPT_IMAGE_1_5,
@@ -468,6 +473,7 @@ class OpenAI(StreamingImagesApi):
             ends="2026-10-23",
             released="2025-04-23",
             price=_PER_PICTURE_1,
+            price_source=_PRICES_1,
             notes="Tokens cost $5 (text in), $10 (image in) and $40 (image out) a million.",
         ),
         ModelCard(
