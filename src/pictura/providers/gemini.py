@@ -21,7 +21,8 @@ Wire facts: google-genai 3.4.0 (types and converters; seen 2026-11-20, confidenc
 A refusal is an answer with status 200. There is no task id, no cancel and no idempotency key: what is lost is lost.
 
 `released` is the date of general availability where Google's page states it, else that of ImageRouter's registry
-(2026-02); prices per picture follow from tokens per picture (Vertex page and memory) and dollars per token.
+(2026-02); prices per picture follow from tokens per picture (Vertex page; Google's pricing page, as quoted at
+discuss.ai.google.dev/t/101173 and lumenfall.ai) and dollars per token.
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ _FLASH_2_5 = ModelCard(
     sizes=Shapes(aspects=_TEN_ASPECTS, tiers=("1K",), default_tier="1K"),
     inputs=Inputs(count=3, formats=_FORMATS, max_bytes=7_000_000),
     params=_OPTIONS,
-    # 1,290 tokens are remembered; they give the $0.039 that is published.
+    # 1,290 tokens give the $0.039 that is published.
     price=PerToken(
         text_in=per_million("0.30"),
         image_in=per_million("0.30"),
@@ -126,11 +127,13 @@ _IMAGEN = ModelCard(
     outputs=("png", "jpeg"),
     params={"personGeneration": Choice(("dont_allow", "allow_adult", "allow_all"))},
     price=PerPicture(usd("0.04")),
-    price_source=Source("Google's pricing page as remembered", "2025", "memory"),
+    price_source=Source(
+        "Google's pricing page, as quoted at discuss.ai.google.dev/t/101173", "2025", "official, quoted"
+    ),
     source=Source("google-genai 3.4.0 for Vertex; its sisters of 2025 for this API", "2026-11-20", "official SDK"),
     notes=(
         "Vertex alone takes a seed, a negative prompt and addWatermark. Its end is that of Google's page of "
-        "deprecations as third parties cite it (2026-06); the SDK no longer speaks it here."
+        "deprecations as four sites cite it (2026-06, 2026-07); the SDK no longer speaks it here."
     ),
 )
 _IMAGENS = (
@@ -160,12 +163,12 @@ class Gemini(Provider):
             _FLASH_2_5,
             id="gemini-3-pro-image",
             aliases=("gemini-3-pro-image-preview", "Nano-Banana-Pro", "nano-banana-pro-preview", "GG:3.0"),
-            released="2025-11-20",
+            released="2026-05-28",
             sizes=Shapes(aspects=_TEN_ASPECTS, tiers=("1K", "2K", "4K"), default_tier="1K"),
             inputs=Inputs(count=14, formats=_FORMATS, max_bytes=7_000_000),
             params={**_OPTIONS, **_SEARCH},
-            # $0.134 for 1K and 2K, $0.24 for 4K (memory). The $0.0011 published for an input are 560 tokens; a hold
-            # reckons with twice as many.
+            # $0.134 for 1K and 2K, $0.24 for 4K. The $0.0011 published for an input are 560 tokens; a hold reckons with
+            # twice as many.
             price=PerToken(
                 text_in=per_million("2"),
                 image_in=per_million("2"),
@@ -176,7 +179,9 @@ class Gemini(Provider):
                 words_out=2_000,
             ),
             source=_VERTEX,
-            notes="Released as a preview, whose id ended on 2026-06-25. Without an aspect it takes that of the input.",
+            notes=(
+                "A preview since 2025-11-20; its id ended on 2026-06-25. Without an aspect it takes that of the input."
+            ),
         ),
         _FLASH_3_1,
         replace(
