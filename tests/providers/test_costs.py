@@ -3,8 +3,9 @@
 The figures are those of vendors' pages, bills and resellers, written down as they were read; none is computed from a
 card. They are exact to the micro-dollar. Sources, with dates and confidence:
 
-    openai      litellm 1.109.1, citing OpenAI's pricing page (2026-11); tokens of a picture: OpenAI's community, thread
-                1371851, and the calculator of 2026-06 (third party); long sizes of mini: aifreeapi.com (2026-03-27)
+    openai      litellm 1.109.1, citing OpenAI's pricing page (2026-11); mini and 2.6: OpenAI's model pages (2026-11);
+                tokens of a picture: OpenAI's guide (gpt-image-1 family), its community, thread 1371851, and the
+                calculator of 2026-06 (third party)
     google      litellm 1.109.1, citing ai.google.dev/pricing (2026-11); tokens of a picture: Vertex' model pages
     bfl         docs.bfl.ai/quick_start/pricing and BFL's own skill page (official); flux-dev and expand: litellm
                 1.109.1, citing bfl.ai/pricing; flux-3: a project's price table for fal, and docs.comfy.org's page of
@@ -193,6 +194,9 @@ local-comfyui    10 -      1024x1024  =  0  0  0
 local-vllm-omni  10 -      1024x1024  =  0  0  0
 local-sglang     10 -      1024x1024  =  0  0  0
 local-diffusers  10 -      512x512    =  0  0  0
+
+azure-flux-1.1-pro      1 - 1024x1024  =          0  0.04  0
+azure-flux-kontext-pro  1 - auto       1024x1024  1  0.04  0
 """
 
 #: Tokens of one drawn picture, by model, quality and size, and the dollars they come to.
@@ -269,8 +273,8 @@ UNCONFIRMED = {
     *("replicate-flux-kontext-max", "replicate-flux-2-flex", "replicate-flux-fill-pro", "replicate-seedream-4.5"),
     *("replicate-nano-banana-pro", "runware-flux-1.1-pro", "runware-flux-kontext-pro", "runware-flux-2-pro"),
     *("runware-flux-fill-pro", "runware-seedream-4.5", "together-flux-1.1-pro", "together-flux-kontext-pro"),
-    *("together-flux-kontext-max", "together-flux-2-pro", "together-flux-2-dev", "azure-flux-1.1-pro"),
-    *("azure-flux-kontext-pro", "imagerouter-hidream-i1", "imagerouter-juggernaut-pro", "imagerouter-midjourney"),
+    *("together-flux-kontext-max", "together-flux-2-pro", "together-flux-2-dev"),
+    *("imagerouter-hidream-i1", "imagerouter-juggernaut-pro", "imagerouter-midjourney"),
     *("replicate-recraft-vectorize", "replicate-recraft-remove-background", "runware-recraft-vectorize"),
     "openrouter-seedream-4.5",
 }

@@ -36,7 +36,7 @@ API_VERSION = "2025-04-01-preview"
 
 _USERS = Source("openai-python 3.52; code of those who deployed it", "2026-11-20", "third party")
 _FOUNDRY = Source("Microsoft's page of FLUX in Foundry (excerpt)", "2026", "documented; sizes are memory")
-_PRICES = Source("BFL's price, which Microsoft takes over, as remembered", "2026", "memory")
+_PRICES = Source("litellm 1.109.1, citing Microsoft's pricing page and its blog", "2026-11", "third party")
 
 _FLUX_1_1 = ModelCard(
     id="azure-flux-1.1-pro",
@@ -46,7 +46,7 @@ _FLUX_1_1 = ModelCard(
     price=PerPicture(usd("0.04")),
     price_source=_PRICES,
     source=_FOUNDRY,
-    notes="Which other sizes it takes is not established.",
+    notes="Which other sizes it takes is not established. Ends 2027-01-05 (litellm).",
 )
 
 
