@@ -16,6 +16,8 @@ card. They are exact to the micro-dollar. Sources, with dates and confidence:
     kling       resellers' copies of Kling's page (2026); 4K: a project's notes of 2026-06
     bytedance   resellers of Volcengine Ark and BytePlus (2026); 3.0 as remembered
     alibaba     litellm 1.109.1 (2026-11); older models as remembered; 3.0-pro: a project's price table (2026-10)
+    replicate   replicate.com/pricing, read by api-evangelist (2026-10-07); resellers' lists (openai-hk, railwail;
+                2026-05); lumenfall.ai (2026); Recraft's own page (recraft.ai/docs/api-reference/pricing)
     together    together.ai/pricing as verified by workflowlab.dev (2026-05)
     bills       four real bills of OpenRouter, which passes vendors' prices on (2026-10-01, a public project's record)
 """
@@ -179,6 +181,19 @@ qwen-image-edit-plus  6 - 1024x1024  =          2  0.03   0
 qwen-image-edit-max   6 - 1024x1024  =          1  0.075  0
 qwen-image-edit       1 - auto       1024x1024  1  0.045  0
 
+replicate-flux-schnell       4 - 1:1        1024x1024  0  0.003  0
+replicate-flux-dev           4 - 1:1        1024x1024  0  0.025  0
+replicate-flux-1.1-pro       1 - 1024x1024  =          1  0.04   0
+replicate-flux-kontext-max   1 - 1:1        1024x1024  1  0.08   0
+replicate-flux-2-flex        1 - 1024x1024  =          0  0.06   0.06
+replicate-flux-2-flex        1 - 2048x2048  =          1  0.24   0.06
+replicate-flux-fill-pro      1 - auto       1024x1024  1  0.05   0
+replicate-nano-banana-pro    1 - 1K         1024x1024  0  0.15   0
+replicate-nano-banana-pro    1 - 2K         2048x2048  2  0.15   0
+replicate-nano-banana-pro    1 - 4K         4096x4096  0  0.30   0
+replicate-recraft-vectorize          1 - auto  1024x1024  1  0.01  0
+replicate-recraft-remove-background  1 - auto  1024x1024  1  0.01  0
+
 together-flux-schnell  4 - 1024x1024  =  0  0.0027  0
 
 openrouter-gemini-3.1-flash-image  1 - 512  512x512    0  0.045  0
@@ -269,14 +284,17 @@ gemini-nano-banana-2.1       100  0   0     1120   20   0.0339
 #: Cards whose price, or part of it, was found in one place only, the provider's own file: nobody else says it.
 UNCONFIRMED = {
     *("wan2.7-image", "wan2.7-image-pro", "seedream-5.5", "hy-image-v3.5-preview"),
-    *("sd3.5-flash", "replicate-flux-schnell", "replicate-flux-dev", "replicate-flux-1.1-pro"),
-    *("replicate-flux-kontext-max", "replicate-flux-2-flex", "replicate-flux-fill-pro", "replicate-seedream-4.5"),
-    *("replicate-nano-banana-pro", "runware-flux-1.1-pro", "runware-flux-kontext-pro", "runware-flux-2-pro"),
+    *(
+        "sd3.5-flash",
+        "replicate-seedream-4.5",
+        "runware-flux-1.1-pro",
+        "runware-flux-kontext-pro",
+        "runware-flux-2-pro",
+    ),
     *("runware-flux-fill-pro", "runware-seedream-4.5", "together-flux-1.1-pro", "together-flux-kontext-pro"),
     *("together-flux-kontext-max", "together-flux-2-pro", "together-flux-2-dev"),
     *("imagerouter-hidream-i1", "imagerouter-juggernaut-pro", "imagerouter-midjourney"),
-    *("replicate-recraft-vectorize", "replicate-recraft-remove-background", "runware-recraft-vectorize"),
-    "openrouter-seedream-4.5",
+    *("runware-recraft-vectorize", "openrouter-seedream-4.5"),
 }
 
 #: What some models cannot do without.
@@ -285,10 +303,11 @@ NEEDED: dict[str, dict[str, object]] = {
     "stable-image-search-and-replace": {"search_prompt": "the dog"},
     "stable-image-search-and-recolor": {"select_prompt": "the dog"},
 }
-MASKED = {"flux-pro-1.0-fill", "stable-image-inpaint", "stable-image-erase"}
+MASKED = {"flux-pro-1.0-fill", "stable-image-inpaint", "stable-image-erase", "replicate-flux-fill-pro"}
 WORDLESS = {
     *("stable-image-erase", "stable-image-remove-background", "stable-image-upscale-fast"),
     *("fal-recraft-vectorize", "fal-bria-remove-background"),
+    *("replicate-recraft-vectorize", "replicate-recraft-remove-background"),
 }
 
 

@@ -69,9 +69,12 @@ from pictura.providers.masks import white_where_edited
 
 _PAGES = Source("replicate.com's page of the model", "2026-11-20", "documented")
 _REMEMBERED = Source("replicate.com's page of the model as remembered", "2025", "memory")
+_COPIED = Source("replicate.com's page of the model, as copied by who resells it", "2026", "documented, copied")
 _PRICES = Source("replicate.com/pricing, read 2026-10-07 by api-evangelist", "2026-10-07", "third party")
+_RESOLD = Source("resellers' lists of Replicate's prices", "2026", "third party")
+_LUMENFALL = Source("lumenfall.ai's table of what Replicate takes", "2026", "third party")
 _COPIES = Source("clients' code; replicate.com's pages of earlier versions and of sister models", "2026", "third party")
-_RECRAFT = Source("a reseller's list of Replicate's prices; Recraft itself takes as much", "2026", "third party")
+_RECRAFT = replace(_RESOLD, name=f"{_RESOLD.name}; Recraft's pricing page, which asks as much")
 
 _TEN_ASPECTS = ("1:1", "2:3", "3:2", "3:4", "4:3", "4:5", "5:4", "9:16", "16:9", "21:9")
 _SEED: dict[str, Descriptor] = {"seed": Span(0, 2**31 - 1)}
@@ -166,7 +169,7 @@ class Replicate(CancellingProvider):
             outputs=("png", "jpeg"),
             params={**_PRO_OPTIONS, "safety_tolerance": Span(0, 6, default=2)},
             price=PerPicture(usd("0.08")),
-            price_source=_REMEMBERED,
+            price_source=_RESOLD,
             notes="With a picture, safety_tolerance may be at most 2. The input is that of flux-kontext-pro's page.",
         ),
         replace(
@@ -190,8 +193,9 @@ class Replicate(CancellingProvider):
                 "guidance_scale": Span(1.5, 10, whole=False, default=4.5),
             },
             price=PerMegapixel(usd("0.06"), usd("0.06"), usd("0.06")),
-            price_source=_REMEMBERED,
-            notes="Ranges of steps and guidance_scale are remembered (2025).",
+            price_source=_LUMENFALL,
+            source=_COPIED,
+            notes="Every input is billed as whole megapixels, here as one.",
         ),
         replace(
             _PRO,
@@ -208,14 +212,15 @@ class Replicate(CancellingProvider):
                 "guidance_scale": Span(1.5, 100, whole=False, default=60),
             },
             price=PerPicture(usd("0.05")),
-            price_source=_REMEMBERED,
-            source=_REMEMBERED,
+            price_source=_RESOLD,
+            source=_COPIED,
             notes="The wire's masks are white where it paints.",
         ),
         replace(
             _PRO,
             id="replicate-seedream-4.5",
             native="bytedance/seedream-4.5",
+            prompt=Prompt(max_chars=4_000),
             sizes=Shapes(
                 aspects=("1:1", "4:3", "3:4", "16:9", "9:16", "3:2", "2:3", "21:9"),
                 tiers=("2K", "4K"),
@@ -226,7 +231,7 @@ class Replicate(CancellingProvider):
             params={},
             price=PerPicture(usd("0.04")),
             price_source=_REMEMBERED,
-            notes="The stored page tells of a beta with 1:1 at 2K alone; the rest is as on seedream-4's page.",
+            notes="Which aspects there are is as on seedream-4's page. A price list of 2026 names $0.045.",
         ),
         replace(
             _PRO,
@@ -241,8 +246,8 @@ class Replicate(CancellingProvider):
                 )
             },
             price=PriceList((Row(usd("0.15"), "", "1K"), Row(usd("0.15"), "", "2K"), Row(usd("0.30"), "", "4K"))),
-            price_source=_REMEMBERED,
-            source=_REMEMBERED,
+            price_source=_LUMENFALL,
+            source=_PAGES,
             notes="",
         ),
         _TOOL,

@@ -153,11 +153,11 @@ MODELS: Mapping[str, Model] = {
     ),
     "black-forest-labs/flux-kontext-pro": Model(_KONTEXT),
     "black-forest-labs/flux-kontext-max": Model(_KONTEXT),
-    # Steps and guidance: memory.
+    # Steps and guidance: copies of the page (2026).
     "black-forest-labs/flux-2-flex": Model(
         {**_FLUX_2, "steps": Number(1, 50), "guidance": Number(1.5, 10, whole=False)}
     ),
-    # Memory.
+    # A copy of the page (2026).
     "black-forest-labs/flux-fill-pro": Model(
         {
             **_PRO,
@@ -170,7 +170,6 @@ MODELS: Mapping[str, Model] = {
     ),
     # Sizes and aspects as of seedream-4: the page of 4.5 tells of a beta.
     "bytedance/seedream-4.5": Model({**_SEEDREAM, "size": Word(("2K", "4K"))}, listed=True),
-    # Memory.
     "google/nano-banana-pro": Model(
         {
             "prompt": Text(required=True),
