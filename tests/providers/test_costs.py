@@ -18,6 +18,7 @@ card. They are exact to the micro-dollar. Sources, with dates and confidence:
     alibaba     litellm 1.109.1 (2026-11); older models as remembered; 3.0-pro: a project's price table (2026-10)
     replicate   replicate.com/pricing, read by api-evangelist (2026-10-07); resellers' lists (openai-hk, railwail;
                 2026-05); lumenfall.ai (2026); Recraft's own page (recraft.ai/docs/api-reference/pricing)
+    runware     runware.ai/docs, the models' pages (2026), agreeing with ImageRouter's registry (2026-02-11)
     together    together.ai/pricing as verified by workflowlab.dev (2026-05)
     bills       four real bills of OpenRouter, which passes vendors' prices on (2026-10-01, a public project's record)
 """
@@ -194,6 +195,11 @@ replicate-nano-banana-pro    1 - 4K         4096x4096  0  0.30   0
 replicate-recraft-vectorize          1 - auto  1024x1024  1  0.01  0
 replicate-recraft-remove-background  1 - auto  1024x1024  1  0.01  0
 
+runware-flux-1.1-pro      20 - 1024x1024  =  0  0.04   0
+runware-flux-kontext-pro  20 - 1024x1024  =  2  0.04   0
+runware-flux-2-pro        1  - 1024x1024  =  0  0.03   0.015
+runware-flux-2-pro        1  - 2048x2048  =  1  0.075  0.015
+
 together-flux-schnell  4 - 1024x1024  =  0  0.0027  0
 
 openrouter-gemini-3.1-flash-image  1 - 512  512x512    0  0.045  0
@@ -283,18 +289,12 @@ gemini-nano-banana-2.1       100  0   0     1120   20   0.0339
 
 #: Cards whose price, or part of it, was found in one place only, the provider's own file: nobody else says it.
 UNCONFIRMED = {
-    *("wan2.7-image", "wan2.7-image-pro", "seedream-5.5", "hy-image-v3.5-preview"),
-    *(
-        "sd3.5-flash",
-        "replicate-seedream-4.5",
-        "runware-flux-1.1-pro",
-        "runware-flux-kontext-pro",
-        "runware-flux-2-pro",
-    ),
-    *("runware-flux-fill-pro", "runware-seedream-4.5", "together-flux-1.1-pro", "together-flux-kontext-pro"),
-    *("together-flux-kontext-max", "together-flux-2-pro", "together-flux-2-dev"),
+    *("wan2.7-image", "wan2.7-image-pro", "seedream-5.5", "hy-image-v3.5-preview", "sd3.5-flash"),
+    *("replicate-seedream-4.5", "openrouter-seedream-4.5", "runware-seedream-4.5"),
+    *("runware-flux-fill-pro", "runware-recraft-vectorize"),
+    *("together-flux-1.1-pro", "together-flux-kontext-pro", "together-flux-kontext-max"),
+    *("together-flux-2-pro", "together-flux-2-dev"),
     *("imagerouter-hidream-i1", "imagerouter-juggernaut-pro", "imagerouter-midjourney"),
-    *("runware-recraft-vectorize", "openrouter-seedream-4.5"),
 }
 
 #: What some models cannot do without.

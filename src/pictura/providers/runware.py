@@ -65,10 +65,10 @@ _ROUTER = Source(
     "runware.ai/docs, as told by bifrost and a skill of 2026; ImageRouter's registry", "2026", "third party"
 )
 _PRICES = Source("ImageRouter's registry", "2026-02-11", "third party")
-_PAGES = Source("runware.ai/docs (1K), and BFL's price, which it agrees with", "2026", "documented")
-_REMEMBERED = Source("BFL's price, which Runware takes over, as remembered", "2025", "memory")
+_PAGES = Source("runware.ai/docs, the model's page (1K)", "2026", "documented")
+_BFL_PRICES = Source("BFL's price, which Runware takes over wherever its pages name one", "2026", "inferred")
 _TOOL_PAGES = Source("runware 0.5.24; runware.ai/docs (2025-10, 2026)", "2026-11-20", "official SDK and documented")
-_RECRAFT = Source("Recraft's price, which Runware is taken to ask too", "2026", "inferred")
+_RECRAFT = Source("Recraft's pricing page, whose price Runware is taken to ask too", "2026", "inferred")
 
 _OPTIONS: dict[str, Descriptor] = {"seed": Span(0, 2**31 - 1), "checkContent": Flag(default=False)}
 _BFL_OPTIONS: dict[str, Descriptor] = {
@@ -111,6 +111,8 @@ _PRO = replace(
     _DEV,
     id="runware-flux-1.1-pro",
     native="bfl:2@1",
+    released="2024-10-02",
+    released_known=True,
     modes=("generate",),
     sizes=FreePixels(
         step=32,
@@ -124,7 +126,7 @@ _PRO = replace(
     mask=None,
     params=_BFL_OPTIONS,
     price=PerPicture(usd("0.04")),
-    price_source=_PRICES,
+    price_source=_PAGES,
     source=_ROUTER,
     notes="",
 )
@@ -164,6 +166,7 @@ class Runware(TaskProvider):
             _PRO,
             id="runware-flux-kontext-pro",
             native="bfl:3@1",
+            released="2025-07-11",
             modes=("generate", "edit"),
             sizes=ListedPixels(
                 values=(
@@ -178,6 +181,7 @@ class Runware(TaskProvider):
             _PRO,
             id="runware-flux-2-pro",
             native="bfl:5@1",
+            released="2025-11-26",
             modes=("generate", "edit"),
             prompt=Prompt(max_chars=32_000),
             sizes=FreePixels(
@@ -190,12 +194,14 @@ class Runware(TaskProvider):
             max_n=1,
             inputs=Inputs(count=9),
             price=PerMegapixel(usd("0.03"), usd("0.015"), usd("0.015")),
-            price_source=_PAGES,
+            price_source=replace(_PAGES, name=f"{_PAGES.name}, and BFL's price, which it agrees with"),
         ),
         replace(
             _PRO,
             id="runware-flux-fill-pro",
             native="bfl:1@2",
+            released=_DOCS.date,
+            released_known=False,
             modes=("inpaint",),
             sizes=OwnSize(),
             inputs=Inputs(count=1, required=True),
@@ -206,13 +212,15 @@ class Runware(TaskProvider):
                 "guidance_scale": Span(1.5, 100, whole=False, default=60),
             },
             price=PerPicture(usd("0.05")),
-            price_source=_REMEMBERED,
+            price_source=_BFL_PRICES,
             notes="Runware wants the mask too.",
         ),
         replace(
             _PRO,
             id="runware-seedream-4.5",
             native="bytedance:seedream@4.5",
+            released=_DOCS.date,
+            released_known=False,
             modes=("generate", "edit"),
             params=_OPTIONS,
             sizes=FreePixels(
@@ -227,6 +235,7 @@ class Runware(TaskProvider):
                 default="2048x2048",
             ),
             inputs=Inputs(count=14),
+            price_source=_PRICES,
         ),
         _TOOL,
         replace(

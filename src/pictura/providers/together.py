@@ -41,7 +41,9 @@ from pictura.providers.answers import (
 )
 from pictura.providers.base import NOBODY, Ask, Channel, Done, Provider, error_from, retry_after, unreadable
 
-_DOCS = Source("together 2.36.0; docs.together.ai", "2026-11-20", "official SDK; ranges of FLUX.1 are memory")
+_DOCS = Source(
+    "together 2.36.0; docs.together.ai", "2026-11-20", "official; sides, guidance, schnell's steps are memory"
+)
 _PRICES = Source("together.ai/pricing as remembered; schnell's also at developer.puter.com", "2026", "memory")
 
 _COMMON: dict[str, Descriptor] = {"seed": Span(0, 2**31 - 1), "disable_safety_checker": Flag(default=False)}

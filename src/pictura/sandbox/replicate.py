@@ -168,7 +168,7 @@ MODELS: Mapping[str, Model] = {
             "output_format": Word(("jpg", "png")),
         }
     ),
-    # Sizes and aspects as of seedream-4: the page of 4.5 tells of a beta.
+    # Aspects as of seedream-4. Of its own page: custom sizes are missing here.
     "bytedance/seedream-4.5": Model({**_SEEDREAM, "size": Word(("2K", "4K"))}, listed=True),
     "google/nano-banana-pro": Model(
         {

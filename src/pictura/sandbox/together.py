@@ -2,7 +2,8 @@
 
 The tables here are the vendor's side of the contract, and deliberately not our cards: where a card is wrong, this
 refuses. Fields follow the types of the official SDK, together 2.36 (2026-11, official), models and counts its
-documentation (stored copies, 2026); ranges of sides, steps and guidance, and the codes of errors, are memory.
+documentation (stored copies, 2026), 1 to 50 steps too; ranges of sides and guidance, schnell's steps, and the codes of
+errors, are memory.
 
 A refusal has the vendor's words (third party, 2026) and a code that is a guess: none is documented.
 
