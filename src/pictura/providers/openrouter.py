@@ -9,8 +9,11 @@
       at work also with 200
 
 Wire facts: OpenRouter's typescript-sdk and its documentation's source (both of 2026-10, read in copies; official SDK
-and documented). A generation is billed whole, in dollars that the answer tells, or not at all. There is no mask, no
-task id and no cancel. What one vendor alone takes goes into `provider.options`, which an operator can set on a channel:
+and documented). A generation is billed whole, in dollars that the answer tells, or not at all: without a picture that
+can be decoded an answer counts as the vendor's failure, and costs nothing, whatever the vendor takes for it
+(openrouter.ai/docs, Zero Completion Insurance; documented). Left to pay is what ran beside the model, such as a web
+search, which is never asked for here, and with keys of one's own at OpenRouter the vendor. There is no mask, no task id
+and no cancel. What one vendor alone takes goes into `provider.options`, which an operator can set on a channel:
 `params = {provider = {options = {black-forest-labs = {steps = 40}}}}`.
 """
 
@@ -51,7 +54,10 @@ _SEEDREAM = ModelCard(
     price=PerPicture(usd("0.05")),
     price_source=_DOCS,
     source=_DOCS,
-    notes="The documentation's examples tell $0.04 and $0.05; which aspects there are is taken over from the maker.",
+    notes=(
+        "The documentation's examples tell $0.04 and $0.05, a list of 2026 $0.04. Which aspects there are is taken "
+        "over from the maker."
+    ),
 )
 
 
@@ -143,7 +149,7 @@ class OpenRouter(StreamingImagesApi):
         return [str(kind)] if kind else []
 
     def refunds(self, document: Mapping[str, object]) -> bool:
-        return True
+        return True  # in its own words: 502 and 504 tell of the vendor's failure, and are insured
 
 
 _Tokens = Annotated[int, msgspec.Meta(ge=0, le=1_000_000_000)]
