@@ -134,7 +134,7 @@ class Kling(TaskProvider):
             sizes=replace(_OMNI.sizes, tiers=("1k", "2k")),
             params=_OMNI_OPTIONS,
             price=PerPicture(usd("0.028")),
-            notes="A prompt names its inputs <<<image_1>>>. Tencent lists 4k for it too.",
+            notes="A prompt names its inputs <<<image_1>>>. Tencent and ComfyUI list 4k for it too, at $0.056.",
         ),
         replace(
             _CLASSIC,
