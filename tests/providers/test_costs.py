@@ -14,8 +14,10 @@ card. They are exact to the micro-dollar. Sources, with dates and confidence:
                 reckoned at a tenth of a cent), a project's table of Stability's services (2026)
     fal         fal.ai's model pages and litellm 1.109.1 (2026-11)
     kling       resellers' copies of Kling's page (2026); 4K: a project's notes of 2026-06
-    bytedance   resellers of Volcengine Ark and BytePlus (2026); 3.0 as remembered
-    alibaba     litellm 1.109.1 (2026-11); older models as remembered; 3.0-pro: a project's price table (2026-10)
+    bytedance   resellers of Volcengine Ark and BytePlus (2026; docs.comfy.org for 3.0); 5.5: docs.apiyi.com (2026-11),
+                which quotes BytePlus's rate card, border of 2,601,123.84 pixels and all
+    alibaba     litellm 1.109.1 (2026-11); older models as remembered; 3.0-pro and inputs of 3.0: docs.comfy.org divided
+                by its surcharge of 1.43; wan: docs.empiriolabs.ai and eachlabs.ai (2026)
     replicate   replicate.com/pricing, read by api-evangelist (2026-10-07); resellers' lists (openai-hk, railwail;
                 2026-05); lumenfall.ai (2026); Recraft's own page (recraft.ai/docs/api-reference/pricing)
     runware     runware.ai/docs, the models' pages (2026), agreeing with ImageRouter's registry (2026-02-11)
@@ -157,7 +159,13 @@ kling-v1-5      9 - 1:1  1024x1024  1  0.014   0.014
 kling-v1        9 - 1:1  1024x1024  0  0.0035  0
 kling-v1        9 - 1:1  1024x1024  1  0.0035  0
 
+seedream-5.5        1 - 1K         1024x1024  0  0.02   0.008
+seedream-5.5        1 - 2048x2048  =          3  0.035  0.008
+seedream-5.5        1 - 1600x1625  =          0  0.02   0.008
+seedream-5.5        1 - 1600x1626  =          0  0.035  0.008
 seedream-5.0-pro    1 - 2048x2048  =  0  0.09   0
+seedream-5.0-pro    1 - 1600x1625  =  0  0.045  0
+seedream-5.0-pro    1 - 1616x1616  =  0  0.09   0
 seedream-5.0-flash  1 - 2048x2048  =  0  0.018  0
 seedream-5.0-lite   1 - 2048x2048  =  0  0.035  0
 seedream-5.0-lite   1 - 3072x3072  =  2  0.035  0
@@ -177,7 +185,12 @@ qwen-image-2.0        6 - 1024x1024  =          0  0.035  0
 qwen-image-2.0        6 - 2048x2048  =          3  0.035  0
 qwen-image-2.0-pro    6 - 2048x2048  =          0  0.075  0
 qwen-image-3.0        6 - 1024x1024  =          0  0.03   0
+qwen-image-3.0        6 - 1024x1024  =          1  0.03   0.003
 qwen-image-3.0-pro    6 - 1024x1024  =          0  0.04   0
+qwen-image-3.0-pro    6 - 2048x2048  =          2  0.075  0.003
+wan2.7-image          4 - 2048x2048  =          0  0.03   0
+wan2.7-image          4 - 1K         1024x1024  2  0.03   0
+wan2.7-image-pro      4 - 4096x4096  =          0  0.075  0
 qwen-image-edit-plus  6 - 1024x1024  =          2  0.03   0
 qwen-image-edit-max   6 - 1024x1024  =          1  0.075  0
 qwen-image-edit       1 - auto       1024x1024  1  0.045  0
@@ -289,7 +302,7 @@ gemini-nano-banana-2.1       100  0   0     1120   20   0.0339
 
 #: Cards whose price, or part of it, was found in one place only, the provider's own file: nobody else says it.
 UNCONFIRMED = {
-    *("wan2.7-image", "wan2.7-image-pro", "seedream-5.5", "hy-image-v3.5-preview", "sd3.5-flash"),
+    *("hy-image-v3.5-preview", "sd3.5-flash"),
     *("replicate-seedream-4.5", "openrouter-seedream-4.5", "runware-seedream-4.5"),
     *("runware-flux-fill-pro", "runware-recraft-vectorize"),
     *("together-flux-1.1-pro", "together-flux-kontext-pro", "together-flux-kontext-max"),

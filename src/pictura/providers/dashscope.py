@@ -68,7 +68,7 @@ _EDIT_PAGE = Source("Alibaba's API reference for Qwen image editing", "2026-09-0
 _WAN_PAGE = Source("Alibaba's API references for Wan", "2026-08-06", "official page, stored copy")
 _REMEMBERED = Source("Alibaba's pricing page as remembered", "2026", "memory")
 _RESOLD = Source("litellm 1.109.1", "2026-11", "third party")
-_RESOLD_TIERS = Source("a gateway's price table, agreeing with Alibaba's yuan", "2026-08-11", "third party")
+_RESOLD_TIERS = Source("docs.comfy.org without its surcharge; litellm 1.109.1", "2026-11", "third party")
 
 _OPTIONS: dict[str, Descriptor] = {
     "seed": Span(0, 2**31 - 1),
@@ -79,6 +79,7 @@ _OPTIONS: dict[str, Descriptor] = {
 _QWEN_FORMATS = ("jpeg", "png", "bmp", "tiff", "webp", "gif")
 _WAN_FORMATS = ("jpeg", "png", "bmp", "webp")
 _THREE_INPUTS = Inputs(count=3, formats=_QWEN_FORMATS, max_bytes=10_000_000)
+_SHAPED = "Sides are rounded to multiples of 16. Edits take the shape of the last input."
 _NOT_ESTABLISHED = "Its price is not established."
 _WAN_INPUTS = "A PNG must have no alpha."
 _BEST_INPUTS = "Best with inputs of 384 to 3072 pixels a side"
@@ -116,7 +117,7 @@ _QWEN_2 = ModelCard(
     price=PerPicture(usd("0.035")),
     price_source=_RESOLD,
     source=_PAGE,
-    notes=f"Sides are rounded to multiples of 16. Edits take the shape of the last input. {_BEST_INPUTS}.",
+    notes=f"{_SHAPED} In China ¥0.2. {_BEST_INPUTS}.",
 )
 _QWEN_3 = replace(
     _QWEN_2,
@@ -189,7 +190,7 @@ _WAN_2_7 = ModelCard(
         "color_palette": Anything(),
     },
     price=PerPicture(usd("0.03")),
-    price_source=Source("two resellers, agreeing with Alibaba's yuan", "2026", "third party"),
+    price_source=Source("three resellers, agreeing with Alibaba's yuan", "2026", "third party"),
     source=_WAN_PAGE,
     notes=f"In China ¥0.2. {_WAN_INPUTS} 2K unless a size is named.",
 )
@@ -222,7 +223,7 @@ class DashScope(CancellingProvider):
                 default="1664x928",
             ),
             price=PerPicture(usd("0.075")),
-            notes="",
+            notes="In China ¥0.5.",
         ),
         _QWEN_2,
         replace(
@@ -230,7 +231,7 @@ class DashScope(CancellingProvider):
             id="qwen-image-2.0-pro",
             aliases=("qwen-image-2.0-pro-2026-03-03", "qwen-image-2.0-pro-2026-04-22"),
             price=PerPicture(usd("0.075")),
-            notes=f"{_QWEN_2.notes} In China ¥0.5.",
+            notes=f"{_SHAPED} In China ¥0.5.",
         ),
         _QWEN_3,
         replace(

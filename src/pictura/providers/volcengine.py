@@ -12,6 +12,10 @@ One path for everything: an `image` (data URL, or a list of them) makes it an ed
 id, no cancel and no idempotency key. With "stream": true every picture of a group comes by itself once it is finished;
 there are no previews, so streams are not used.
 
+Where a picture of a group fails for its content, the group goes on with the next; where it fails by an internal error
+(500), the group ends there. Billed are `generated_images`, the pictures that came (Volcengine's 82379/1541523, copies
+of 2025-09 to 2026-07, documented).
+
 `released` is the date in the vendor's own id. Prices in dollars are BytePlus's, as resellers tell them.
 """
 
@@ -57,9 +61,11 @@ from pictura.providers.yuan import YUAN
 
 _DOCS = Source("BytePlus ModelArk docs 1541523 and 1824121; volcengine-ark-runtime 5.0.54", "2026-09", "documented")
 _RESOLD = Source("docs.comfy.org, docs.laozhang.ai, docs.apiyi.com", "2026-11-13", "third party")
-_CODE = Source("ComfyUI's partner nodes; volcengine-ark-runtime 5.0.54", "2026-11-20", "third-party code")
+_CODE = Source("Volcengine docs 82379/1541523 (2025-09); volcengine-ark-runtime 5.0.54", "2026-11-20", "documented")
 _PRICES = Source("resellers (litellm 1.109.1, ComfyUI)", "2026-11", "third party")
-_RATES = Source("docs.apiyi.com, docs.laozhang.ai", "2026-11", "third party")
+_RATES = Source("docs.apiyi.com, which quotes BytePlus's rate card; docs.laozhang.ai", "2026-11", "third party")
+#: The two sides of the vendor's border, which lies at 2,601,123 pixels.
+_LESSER, _LARGER = "1231x2113", "1588x1638"
 
 # What the vendor recommends for each tier (docs 1824121).
 _1K = (
@@ -166,8 +172,7 @@ _SEEDREAM_5_0_PRO = ModelCard(
         "optimize_prompt_options": Anything(),
         "background": Choice(("opaque", "transparent"), "opaque"),
     },
-    # The vendor's border lies at 2,601,123 pixels, the middle of these two at 2,621,440.
-    price=PriceList((Row(usd("0.045"), "", "1024x1024"), Row(usd("0.09"), "", "2048x2048"))),
+    price=PriceList((Row(usd("0.045"), "", _LESSER), Row(usd("0.09"), "", _LARGER))),
     price_source=_RATES,
     source=_DOCS,
     notes=(
@@ -209,9 +214,7 @@ class Volcengine(Provider):
             released="2026-10-28",
             outputs=("png", "jpeg"),
             params={**_SEEDREAM_5_0_PRO.params, "background": Choice(("auto", "opaque", "transparent"), "auto")},
-            price=PriceList(
-                (Row(usd("0.02"), "", "1024x1024"), Row(usd("0.035"), "", "2048x2048")), input_amount=usd("0.008")
-            ),
+            price=PriceList((Row(usd("0.02"), "", _LESSER), Row(usd("0.035"), "", _LARGER)), input_amount=usd("0.008")),
             source=_RESOLD,
             notes=(
                 "There is no n, so calls are repeated; groups, streams and seeds it does not know. On sale since "
@@ -294,7 +297,7 @@ class Volcengine(Provider):
             outputs=("jpeg",),
             params={**_GUIDED, "guidance_scale": Span(1, 10, whole=False, default=2.5)},
             price=PerPicture(usd("0.03")),
-            price_source=Source("BytePlus's pricing page as remembered", "2025", "memory"),
+            price_source=replace(_PRICES, name="docs.comfy.org's price page", date="2026-09"),
             source=_CODE,
             notes="In China ¥0.259.",
         ),
