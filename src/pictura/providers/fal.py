@@ -61,6 +61,7 @@ from pictura.providers.replicate import check_enlarged
 
 _PAGES = Source("fal.ai/models/…/llms.txt", "2026-11-20", "official page, in part")
 _COPIES = Source("fal.ai/models/fal-ai/esrgan/api, as copied into clients' documents", "2026", "third party")
+_DEV_COPY = replace(_COPIES, name="fal.ai/models/fal-ai/flux/dev/api, as copied into clients' documents")
 _TYPES = Source("fal-js types of 2026-02, and memory", "2026-11-20", "official SDK in part, memory")
 _PRICES = Source("litellm 1.109.1", "2026-11", "third party")
 _PAGE_PRICES = replace(_PAGES, name="fal.ai/models/…/llms.txt; litellm 1.109.1")
@@ -194,8 +195,8 @@ class Fal(CancellingProvider):
             native="fal-ai/flux/dev",
             params={**_SCHNELL.params, "steps": Span(1, 50, default=28)},
             price=PerMegapixel(usd("0.025"), usd("0.025")),
-            price_source=_PRICES,
-            source=_TYPES,
+            price_source=replace(_PRICES, name="litellm 1.109.1; fal's page, as copied"),
+            source=_DEV_COPY,
         ),
         _PRO,
         replace(
@@ -209,6 +210,8 @@ class Fal(CancellingProvider):
             inputs=Inputs(count=1),
             params={**_PRO.params, "raw": Flag(), "image_prompt_strength": Span(0, 1, whole=False, default=0.1)},
             price=PerPicture(usd("0.06")),
+            price_source=_PAGE_PRICES,
+            source=_PAGES,
         ),
         _BANANA,
         _BANANA_2,
@@ -287,8 +290,6 @@ class Fal(CancellingProvider):
             outputs=("png",),
             params={"style": Choice(("any", "realistic_image", "digital_illustration"), "realistic_image")},
             price=PerPicture(usd("0.04")),
-            price_source=_PRICES,
-            source=_TYPES,
             notes="Vector styles, which give no picture of pixels and cost twice as much, are not offered.",
         ),
         replace(
