@@ -169,6 +169,7 @@ NAMES = {
     "together-flux-kontext-max": "black-forest-labs/FLUX.1-kontext-max",
     "together-flux-2-pro": "black-forest-labs/FLUX.2-pro",
     "together-flux-2-dev": "black-forest-labs/FLUX.2-dev",
+    "together-flux-2-flex": "black-forest-labs/FLUX.2-flex",
     "runware-flux-dev": "runware:101@1",
     "runware-flux-schnell": "runware:100@1",
     "runware-flux-1.1-pro": "bfl:2@1",
@@ -379,12 +380,13 @@ replicate-nano-banana-pro -      2K         0.15
 replicate-nano-banana-pro -      4K         0.30
 replicate-recraft-vectorize -    auto       0.01
 replicate-recraft-remove-background - auto  0.01
-together-flux-schnell   -        1024x1024  0.0027
+together-flux-schnell   -        1024x1024  0.002831
 together-flux-1.1-pro   -        1024x1024  0.04
 together-flux-kontext-pro -      1024x1024  0.04
 together-flux-kontext-max -      1024x1024  0.08
 together-flux-2-pro     -        1024x1024  0.03
-together-flux-2-dev     -        1024x1024  0.0154
+together-flux-2-dev     -        1024x1024  0.016148
+together-flux-2-flex    -        1024x1024  0.031457
 runware-flux-1.1-pro    -        1024x1024  0.04
 runware-flux-kontext-pro -       1024x1024  0.04
 runware-flux-2-pro      -        1024x1024  0.03

@@ -21,7 +21,8 @@ card. They are exact to the micro-dollar. Sources, with dates and confidence:
     replicate   replicate.com/pricing, read by api-evangelist (2026-10-07); resellers' lists (openai-hk, railwail;
                 2026-05); lumenfall.ai (2026); Recraft's own page (recraft.ai/docs/api-reference/pricing)
     runware     runware.ai/docs, the models' pages (2026), agreeing with ImageRouter's registry (2026-02-11)
-    together    together.ai/pricing as verified by workflowlab.dev (2026-05)
+    together    docs.together.ai/docs/serverless-models, in copies (2026, official): $0.0027, $0.0154 and $0.03 for a
+                million pixels, of which a square of 1024 has 1.048576; pro models by the picture
     bills       four real bills of OpenRouter, which passes vendors' prices on (2026-10-01, a public project's record)
 """
 
@@ -213,7 +214,13 @@ runware-flux-kontext-pro  20 - 1024x1024  =  2  0.04   0
 runware-flux-2-pro        1  - 1024x1024  =  0  0.03   0.015
 runware-flux-2-pro        1  - 2048x2048  =  1  0.075  0.015
 
-together-flux-schnell  4 - 1024x1024  =  0  0.0027  0
+together-flux-schnell      4 - 1024x1024  =  0  0.002831  0
+together-flux-1.1-pro      4 - 1024x1024  =  0  0.04      0
+together-flux-kontext-pro  4 - 1024x1024  =  1  0.04      0
+together-flux-kontext-max  4 - 1024x1024  =  1  0.08      0
+together-flux-2-pro        4 - 1024x1024  =  2  0.03      0
+together-flux-2-dev        4 - 1024x1024  =  2  0.016148  0
+together-flux-2-flex       4 - 1024x1024  =  2  0.031457  0
 
 openrouter-gemini-3.1-flash-image  1 - 512  512x512    0  0.045  0
 openrouter-gemini-3.1-flash-image  1 - 1K   1024x1024  0  0.067  0
@@ -305,8 +312,6 @@ UNCONFIRMED = {
     *("hy-image-v3.5-preview", "sd3.5-flash"),
     *("replicate-seedream-4.5", "openrouter-seedream-4.5", "runware-seedream-4.5"),
     *("runware-flux-fill-pro", "runware-recraft-vectorize"),
-    *("together-flux-1.1-pro", "together-flux-kontext-pro", "together-flux-kontext-max"),
-    *("together-flux-2-pro", "together-flux-2-dev"),
     *("imagerouter-hidream-i1", "imagerouter-juggernaut-pro", "imagerouter-midjourney"),
 }
 

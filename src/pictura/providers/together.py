@@ -41,15 +41,17 @@ from pictura.providers.answers import (
 )
 from pictura.providers.base import NOBODY, Ask, Channel, Done, Provider, error_from, retry_after, unreadable
 
-_DOCS = Source(
-    "together 2.36.0; docs.together.ai", "2026-11-20", "official; sides, guidance, schnell's steps are memory"
-)
-_PRICES = Source("together.ai/pricing as remembered; schnell's also at developer.puter.com", "2026", "memory")
+_DOCS = Source("together 2.36.0; docs.together.ai", "2026-11-20", "official; sides and guidance are memory")
+# The list is of $0.0027, $0.0154 and $0.03 for a million pixels, reckoned by the exact area: here per 2^20 pixels. Pro
+# models are not priced by their size, it says.
+_PRICES = Source("docs.together.ai/docs/serverless-models", "2026", "official page, stored copies")
+_BY_AREA = "Together bills the exact area, here each begun megapixel counts."
+_STEPS_COST = "More steps than its default, which Together does not name, cost more in proportion."
 
 _COMMON: dict[str, Descriptor] = {"seed": Span(0, 2**31 - 1), "disable_safety_checker": Flag(default=False)}
 _TUNABLE: dict[str, Descriptor] = {
     **_COMMON,
-    "steps": Span(1, 50, default=28),
+    "steps": Span(1, 50),
     "guidance_scale": Span(1, 10, whole=False, default=3.5),
 }
 _FLUX_1_SIZES = FreePixels(
@@ -68,17 +70,22 @@ _SCHNELL = ModelCard(
     sizes=_FLUX_1_SIZES,
     max_n=4,
     outputs=("jpeg", "png"),
-    params={**_COMMON, "steps": Span(1, 12, default=4), "negative_prompt": Words(10_000)},
-    price=PerMegapixel(usd("0.0027"), usd("0.0027")),
+    params={**_COMMON, "steps": Span(1, 4, default=4), "negative_prompt": Words(10_000)},
+    price=PerMegapixel(usd("0.002831"), usd("0.002831")),
     price_source=_PRICES,
     source=_DOCS,
+    notes=(
+        f"{_BY_AREA} Steps beyond four, which cost more, are not offered. The newest copy of the list leaves this "
+        "model out; the overview of image models still names it."
+    ),
 )
 _PRO = replace(
     _SCHNELL,
     id="together-flux-1.1-pro",
     native="black-forest-labs/FLUX.1.1-pro",
     params=_COMMON,
-    price=PerMegapixel(usd("0.04"), usd("0.04")),
+    price=PerPicture(usd("0.04")),
+    notes="",
 )
 _KONTEXT = replace(
     _PRO,
@@ -121,7 +128,16 @@ class Together(Provider):
             id="together-flux-2-dev",
             native="black-forest-labs/FLUX.2-dev",
             params=_TUNABLE,
-            price=PerPicture(usd("0.0154")),
+            price=PerMegapixel(usd("0.016148"), usd("0.016148")),
+            notes=f"{_BY_AREA} {_STEPS_COST}",
+        ),
+        replace(
+            _FLUX_2,
+            id="together-flux-2-flex",
+            native="black-forest-labs/FLUX.2-flex",
+            params=_TUNABLE,
+            price=PerMegapixel(usd("0.031457"), usd("0.031457")),
+            notes=f"{_BY_AREA} {_STEPS_COST}",
         ),
     )
 
