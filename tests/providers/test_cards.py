@@ -398,7 +398,7 @@ imagerouter-juggernaut-pro high  1024x1024  0.0095
 imagerouter-hidream-i1  medium   1024x1024  0.009
 imagerouter-flux-2-klein-free -  1024x1024  0
 imagerouter-midjourney  -        auto       0.0848
-openrouter-seedream-4.5 -        2K         0.05
+openrouter-seedream-4.5 -        2K         0.04
 openrouter-gemini-3.1-flash-image - 4K      0.151
 openrouter-gpt-image-2  high     1024x1024  0.21072
 azure-gpt-image-2       medium   1024x1024  0.05268

@@ -19,7 +19,9 @@ card. They are exact to the micro-dollar. Sources, with dates and confidence:
     alibaba     litellm 1.109.1 (2026-11); older models as remembered; 3.0-pro and inputs of 3.0: docs.comfy.org divided
                 by its surcharge of 1.43; wan: docs.empiriolabs.ai and eachlabs.ai (2026)
     replicate   replicate.com/pricing, read by api-evangelist (2026-10-07); resellers' lists (openai-hk, railwail;
-                2026-05); lumenfall.ai (2026); Recraft's own page (recraft.ai/docs/api-reference/pricing)
+                2026-05); lumenfall.ai (2026); Recraft's own page (recraft.ai/docs/api-reference/pricing); seedream-4.5:
+                llm-stats.com (2026; infr.sh names $0.045)
+    openrouter  seedream: OpenRouter's page of the model, in a copy (2026; official)
     runware     runware.ai/docs, the models' pages (2026), agreeing with ImageRouter's registry (2026-02-11)
     together    docs.together.ai/docs/serverless-models, in copies (2026, official): $0.0027, $0.0154 and $0.03 for a
                 million pixels, of which a square of 1024 has 1.048576; pro models by the picture
@@ -203,6 +205,7 @@ replicate-flux-kontext-max   1 - 1:1        1024x1024  1  0.08   0
 replicate-flux-2-flex        1 - 1024x1024  =          0  0.06   0.06
 replicate-flux-2-flex        1 - 2048x2048  =          1  0.24   0.06
 replicate-flux-fill-pro      1 - auto       1024x1024  1  0.05   0
+replicate-seedream-4.5       1 - 4K         4096x4096  2  0.04   0
 replicate-nano-banana-pro    1 - 1K         1024x1024  0  0.15   0
 replicate-nano-banana-pro    1 - 2K         2048x2048  2  0.15   0
 replicate-nano-banana-pro    1 - 4K         4096x4096  0  0.30   0
@@ -222,6 +225,8 @@ together-flux-2-pro        4 - 1024x1024  =  2  0.03      0
 together-flux-2-dev        4 - 1024x1024  =  2  0.016148  0
 together-flux-2-flex       4 - 1024x1024  =  2  0.031457  0
 
+openrouter-seedream-4.5            1 - 2K   2048x2048  2  0.04   0
+openrouter-seedream-4.5            1 - 4K   4096x4096  0  0.04   0
 openrouter-gemini-3.1-flash-image  1 - 512  512x512    0  0.045  0
 openrouter-gemini-3.1-flash-image  1 - 1K   1024x1024  0  0.067  0
 openrouter-gemini-3.1-flash-image  1 - 2K   2752x1536  2  0.101  0
@@ -310,8 +315,7 @@ gemini-nano-banana-2.1       100  0   0     1120   20   0.0339
 #: Cards whose price, or part of it, was found in one place only, the provider's own file: nobody else says it.
 UNCONFIRMED = {
     *("hy-image-v3.5-preview", "sd3.5-flash"),
-    *("replicate-seedream-4.5", "openrouter-seedream-4.5", "runware-seedream-4.5"),
-    *("runware-flux-fill-pro", "runware-recraft-vectorize"),
+    *("runware-seedream-4.5", "runware-flux-fill-pro", "runware-recraft-vectorize"),
     *("imagerouter-hidream-i1", "imagerouter-juggernaut-pro", "imagerouter-midjourney"),
 }
 

@@ -37,6 +37,7 @@ from pictura.providers.base import Ask, AskPicture, Channel, Done, Raw
 from pictura.providers.openai import GPT_IMAGE_2, StreamingImagesApi, micro_usd
 
 _DOCS = Source("OpenRouter's documentation and typescript-sdk", "2026-10", "documented")
+_SEEDREAM_PRICE = Source("openrouter.ai/bytedance-seed/seedream-4.5, in a copy", "2026", "official page, stored copy")
 _GEMINI_PRICE = Source("Google's price, which OpenRouter hands on, as published", "2026-11", "third party")
 
 _SEED: dict[str, Descriptor] = {"seed": Span(0, 2**31 - 1)}
@@ -51,13 +52,10 @@ _SEEDREAM = ModelCard(
     inputs=Inputs(count=14, max_bytes=10_000_000),
     outputs=("jpeg",),
     params=_SEED,
-    price=PerPicture(usd("0.05")),
-    price_source=_DOCS,
+    price=PerPicture(usd("0.04")),
+    price_source=_SEEDREAM_PRICE,
     source=_DOCS,
-    notes=(
-        "The documentation's examples tell $0.04 and $0.05, a list of 2026 $0.04. Which aspects there are is taken "
-        "over from the maker."
-    ),
+    notes="An example in the documentation tells $0.05. Which aspects there are is taken over from the maker.",
 )
 
 

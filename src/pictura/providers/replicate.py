@@ -68,7 +68,6 @@ from pictura.providers.base import (
 from pictura.providers.masks import white_where_edited
 
 _PAGES = Source("replicate.com's page of the model", "2026-11-20", "documented")
-_REMEMBERED = Source("replicate.com's page of the model as remembered", "2025", "memory")
 _COPIED = Source("replicate.com's page of the model, as copied by who resells it", "2026", "documented, copied")
 _PRICES = Source("replicate.com/pricing, read 2026-10-07 by api-evangelist", "2026-10-07", "third party")
 _RESOLD = Source("resellers' lists of Replicate's prices", "2026", "third party")
@@ -230,8 +229,8 @@ class Replicate(CancellingProvider):
             outputs=("jpeg",),
             params={},
             price=PerPicture(usd("0.04")),
-            price_source=_REMEMBERED,
-            notes="Which aspects there are is as on seedream-4's page. A price list of 2026 names $0.045.",
+            price_source=Source("llm-stats.com/models/seedream-4.5", "2026", "third party"),
+            notes="Which aspects there are is as on seedream-4's page. Another price list of 2026 names $0.045.",
         ),
         replace(
             _PRO,
