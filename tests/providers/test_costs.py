@@ -11,7 +11,8 @@ card. They are exact to the micro-dollar. Sources, with dates and confidence:
                 1.109.1, citing bfl.ai/pricing; flux-3: a project's price table for fal, and docs.comfy.org's page of
                 its node, divided by the surcharge of 1.43 (2026-10)
     stability   credits of a cent: developer.puter.com (2026-06), litellm 1.109.1 (whose edits are the same credits,
-                reckoned at a tenth of a cent), a project's table of Stability's services (2026)
+                reckoned at a tenth of a cent), a project's table of Stability's services (2026);
+                flash: three projects' tables
     fal         fal.ai's model pages and litellm 1.109.1 (2026-11)
     kling       resellers' copies of Kling's page (2026); 4K: a project's notes of 2026-06
     bytedance   resellers of Volcengine Ark and BytePlus (2026; docs.comfy.org for 3.0); 5.5: docs.apiyi.com (2026-11),
@@ -22,7 +23,9 @@ card. They are exact to the micro-dollar. Sources, with dates and confidence:
                 2026-05); lumenfall.ai (2026); Recraft's own page (recraft.ai/docs/api-reference/pricing); seedream-4.5:
                 llm-stats.com (2026; infr.sh names $0.045)
     openrouter  seedream: OpenRouter's page of the model, in a copy (2026; official)
-    runware     runware.ai/docs, the models' pages (2026), agreeing with ImageRouter's registry (2026-02-11)
+    runware     runware.ai/docs, the models' pages (2026), agreeing with ImageRouter's registry (2026-02-11); Seedream's
+                as a project read it (2026-05-02)
+    tencent     hy-image: GMI Cloud's page of the model, as a project read it (2026-09-26)
     together    docs.together.ai/docs/serverless-models, in copies (2026, official): $0.0027, $0.0154 and $0.03 for a
                 million pixels, of which a square of 1024 has 1.048576; pro models by the picture
     bills       four real bills of OpenRouter, which passes vendors' prices on (2026-10-01, a public project's record)
@@ -113,6 +116,7 @@ stable-image-core            1 - 1:1  1536x1536  0  0.03   0
 sd3.5-large                  1 - 1:1  1024x1024  0  0.065  0
 sd3.5-large-turbo            1 - 16:9 1344x768   0  0.04   0
 sd3.5-medium                 1 - 1:1  1024x1024  0  0.035  0
+sd3.5-flash                  1 - 1:1  1024x1024  0  0.025  0
 stable-image-inpaint         1 - auto 1024x1024  1  0.05   0
 stable-image-erase           1 - auto 1024x1024  1  0.05   0
 stable-image-outpaint        1 - auto 1536x1024  1  0.04   0
@@ -181,6 +185,9 @@ seedream-3.0        1 - 2048x2048  =  0  0.03   0
 seededit-3.0        1 - auto       1024x1024  1  0.044053  0
 hunyuan-panorama-2.0  1 - auto     1920x960   0  0.734214  0
 
+hy-image-v3.5-preview  1 - 2048x2048  =  0  0.024  0
+hy-image-v3.5-preview  1 - 4096x4096  =  2  0.032  0
+
 qwen-image-plus       1 - 1328x1328  =          0  0.03   0
 qwen-image-plus       1 - 1664x928   =          0  0.03   0
 qwen-image-max        1 - 1328x1328  =          0  0.075  0
@@ -216,6 +223,8 @@ runware-flux-1.1-pro      20 - 1024x1024  =  0  0.04   0
 runware-flux-kontext-pro  20 - 1024x1024  =  2  0.04   0
 runware-flux-2-pro        1  - 1024x1024  =  0  0.03   0.015
 runware-flux-2-pro        1  - 2048x2048  =  1  0.075  0.015
+runware-seedream-4.5      20 - 2048x2048  =  0  0.04   0
+runware-seedream-4.5      20 - 4096x4096  =  2  0.04   0
 
 together-flux-schnell      4 - 1024x1024  =  0  0.002831  0
 together-flux-1.1-pro      4 - 1024x1024  =  0  0.04      0
@@ -314,8 +323,7 @@ gemini-nano-banana-2.1       100  0   0     1120   20   0.0339
 
 #: Cards whose price, or part of it, was found in one place only, the provider's own file: nobody else says it.
 UNCONFIRMED = {
-    *("hy-image-v3.5-preview", "sd3.5-flash"),
-    *("runware-seedream-4.5", "runware-flux-fill-pro", "runware-recraft-vectorize"),
+    *("runware-flux-fill-pro", "runware-recraft-vectorize"),
     *("imagerouter-hidream-i1", "imagerouter-juggernaut-pro", "imagerouter-midjourney"),
 }
 

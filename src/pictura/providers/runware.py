@@ -64,7 +64,7 @@ _DOCS = Source("runware 0.5.24; runware.ai/docs", "2026-11-20", "official SDK; r
 _ROUTER = Source(
     "runware.ai/docs, as told by bifrost and a skill of 2026; ImageRouter's registry", "2026", "third party"
 )
-_PRICES = Source("ImageRouter's registry", "2026-02-11", "third party")
+_PRICES = Source("runware.ai/docs, the model's page, as a project read it", "2026-05-02", "third party")
 _PAGES = Source("runware.ai/docs, the model's page (1K)", "2026", "documented")
 _BFL_PRICES = Source("BFL's price, which Runware takes over wherever its pages name one", "2026", "inferred")
 _TOOL_PAGES = Source("runware 0.5.24; runware.ai/docs (2025-10, 2026)", "2026-11-20", "official SDK and documented")

@@ -36,7 +36,7 @@ from pictura.providers.answers import code_of, items, mapping, picture, readable
 from pictura.providers.base import Ask, Channel, Done, Provider, Raw, error_from, retry_after, unreadable
 
 _PAGE = Source("Tencent Cloud documents 1823/135745 and 1823/136578", "2026-11-20", "official page")
-_RESELLERS = Source("GMI Cloud, and a caller of TokenHub abroad", "2026-09", "third party")
+_RESELLERS = Source("GMI Cloud's price, and a caller of TokenHub abroad", "2026-09-26", "third party")
 
 _IMAGE_3 = ModelCard(
     id="hy-image-v3",
