@@ -13,6 +13,7 @@ from pictura.core.result import Delivered, ImageResult
 from pictura.core.size import FreePixels, ListedPixels, Shapes, Size
 from pictura.core.views import Account, Call, KeyUsage, ModelView
 from pictura.dialects.imagerouter import ImageRouter
+from pictura.dialects.union import IDLE
 
 DIALECT = ImageRouter()
 CALL = Call(request_id="req_1")
@@ -97,7 +98,7 @@ def test_the_pages_first_example() -> None:
 def test_defaults() -> None:
     request = DIALECT.decode(CALL, Body({"model": "test/test"}), edit=False)
     assert (request.delivery, request.output_format, request.size) == ("url", "webp", Size())
-    assert request.adjustable == {"size", "quality"}
+    assert request.adjustable == IDLE | {"size", "quality"}
 
 
 def test_an_edit_without_a_picture_draws_from_its_text() -> None:

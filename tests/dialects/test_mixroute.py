@@ -10,6 +10,7 @@ from pictura.core.result import Delivered
 from pictura.core.size import Size
 from pictura.core.views import JobView
 from pictura.dialects.mixroute import MixRoute
+from pictura.dialects.union import IDLE
 from tests.dialects.speaking import (
     BASE64,
     CALL,
@@ -140,7 +141,7 @@ def test_gpt_has_a_usual_size_and_takes_gifs() -> None:
 
 
 def test_what_is_adjusted() -> None:
-    assert decode(DIALECT, {"model": "m"}).adjustable == {"size", "quality", "input_fidelity"}
+    assert decode(DIALECT, {"model": "m"}).adjustable == IDLE | {"size", "quality", "input_fidelity"}
 
 
 @pytest.mark.parametrize("n", [0, 11])

@@ -7,6 +7,7 @@ from pictura.core.request import ImageRequest
 from pictura.core.result import Delivered
 from pictura.core.size import Size
 from pictura.dialects.openopen8 import OpenOpen8
+from pictura.dialects.union import IDLE
 from tests.dialects.speaking import CALL, CREATED_S, HERE, complaint, decode, refs, result, upload
 
 DIALECT = OpenOpen8()
@@ -40,7 +41,7 @@ def test_what_the_upstream_may_or_may_not_support() -> None:
     request = decode(DIALECT, {"model": "m", "prompt": "p", **fields})
     assert request.params == {"background": "transparent", "watermark": True}
     assert (request.output_format, request.output_compression) == ("webp", 80)
-    assert request.adjustable == {"background", "watermark"}
+    assert request.adjustable == IDLE | {"background", "watermark"}
     assert not request.extra
 
 

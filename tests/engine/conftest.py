@@ -94,8 +94,9 @@ class Engine(msgspec.Struct):
         key: Key | None = None,
         uploads: Iterable[Upload] = (),
         retry: bool = False,
+        channel: str = "",
     ) -> Handle:
-        draft = Draft(request or ask(), key or self.key(), "openai", tuple(uploads), retry=retry)
+        draft = Draft(request or ask(), key or self.key(), "openai", tuple(uploads), retry=retry, channel=channel)
         return await self.gateway.submit(draft)
 
     async def draw(self, request: ImageRequest | None = None, **said: Any) -> Outcome:

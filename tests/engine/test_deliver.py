@@ -14,6 +14,7 @@ from PIL import Image
 
 from pictura.core import ids
 from pictura.core.errors import Malformed
+from pictura.core.request import ImageRequest
 from pictura.core.result import Delivered
 from pictura.engine.deliver import Deliverer, Wish
 from pictura.engine.intake import day_of
@@ -114,6 +115,28 @@ async def test_another_format_is_made_and_what_came_is_closed(
 async def test_the_format_that_came_is_not_made_again(engine: Engine, deliverer: Deliverer) -> None:
     delivered = await deliver(deliverer, raw(engine, picture()), output_format="png", output_compression=5)
     assert engine.blobs.open(delivered.key).read() == picture()
+
+
+async def test_what_its_vendor_did_not_compress_is_compressed_here(data: Path) -> None:
+    class Told(Scripted):
+        name = "told"
+        MODELS = ()
+        compresses = frozenset({"webp"})
+
+    came = Drawn(data=picture(128, 128, "webp"))
+    wanted = ask(output_format="webp", output_compression=0)
+    channels = channel(), channel("told", provider="told", models={"fox": ""})
+    async with open_engine(data, Scripted(came, came), Told(came), channels=channels) as engine:
+
+        async def drawn(request: ImageRequest, by: str) -> bytes:
+            outcome = await engine.draw(request, channel=by)
+            assert outcome.result
+            return engine.blobs.open(outcome.result.pictures[0].key).read()
+
+        assert await drawn(wanted, "told") == came.data
+        assert await drawn(ask(output_format="webp"), "main") == came.data
+        made = await drawn(wanted, "main")
+        assert (made != came.data, size_of(made)) == (True, (128, 128))
 
 
 @pytest.mark.parametrize(

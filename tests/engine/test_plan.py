@@ -10,7 +10,16 @@ from typing import Any, ClassVar
 import msgspec
 import pytest
 
-from pictura.core.errors import BadRequest, Forbidden, NotFound, NotSent, RetiredModel, Throttled, UnknownModel
+from pictura.core.errors import (
+    BadRequest,
+    Forbidden,
+    NotFound,
+    NotSent,
+    RetiredModel,
+    Throttled,
+    UnknownModel,
+    Unsupported,
+)
 from pictura.core.model import Anything, Choice, Flag, Inputs, ModelCard, Prompt, Span, Words
 from pictura.core.price import PerPicture, PriceList, Row
 from pictura.core.request import ImageRequest, InputPicture
@@ -50,8 +59,19 @@ DEAD = ModelCard(id="dodo", status="retired", ends="2025-01-01", source=SOURCE)
 UNPRICED = msgspec.structs.replace(CARD, id="lynx", native="", aliases=(), price=None)
 
 
+HARE = ModelCard(
+    id="hare",
+    outputs=("jpeg",),
+    params={
+        "sequential_image_generation": Choice(("disabled", "auto")),
+        "sequential_image_generation_options": Anything(),
+    },
+    source=SOURCE,
+)
+
+
 class Zoo(Scripted):
-    MODELS = (CARD, WOLF, QUILL, DEAD, UNPRICED)
+    MODELS = (CARD, WOLF, QUILL, DEAD, UNPRICED, HARE)
 
     def generic(self, model: str) -> ModelCard | None:
         return ModelCard(id=model, sizes=FreePixels(), source=SOURCE) if model.startswith("my-") else None
@@ -450,6 +470,44 @@ async def test_what_a_model_does_not_have_is_left_out_where_the_router_does_so(e
     planned = plan(engine, adjusted(request, "quality", "style"))
     assert planned.request.params == {"style": "auto"}
     assert planned.adjusted == ("quality=high→none",)
+
+
+@pytest.mark.parametrize("format", ["", "png"])
+async def test_a_picture_that_loses_nothing_is_not_compressed_in_silence(engine: Engine, format: str) -> None:
+    """A fox is a PNG where nobody says otherwise."""
+    request = ask(output_format=format, output_compression=50)
+    with pytest.raises(Unsupported, match="for jpeg and webp, and this would be png") as caught:
+        plan(engine, request)
+    assert (caught.value.param, caught.value.allowed) == ("output_compression", ("100",))
+    planned = plan(engine, adjusted(request, "output_compression"))
+    assert (planned.request.output_compression, planned.adjusted) == (None, ("output_compression=50→none",))
+    whole = plan(engine, msgspec.structs.replace(request, output_compression=100))
+    assert (whole.request.output_compression, whole.adjusted) == (None, ())
+
+
+async def test_a_compression_names_the_format_that_it_is_of(engine: Engine) -> None:
+    webp = plan(engine, ask(output_format="webp", output_compression=50))
+    assert (webp.request.output_compression, webp.asked_format) == (50, "webp")
+    usual = plan(engine, ask(model="hare", output_compression=50))
+    assert (usual.request.output_compression, usual.request.output_format) == (50, "jpeg")
+    assert plan(engine, ask(model="hare")).request.output_format == ""
+    # A dialect's usual format says nothing of vectors, so its compression does not either.
+    with pytest.raises(Unsupported, match="this would be svg"):
+        plan(engine, ask("", model="quill", output_format="webp", output_compression=50))
+
+
+@pytest.mark.parametrize("group", [{}, {"sequential_image_generation": "disabled"}])
+async def test_options_of_no_group_are_refused_or_told(engine: Engine, group: dict[str, object]) -> None:
+    options = {"sequential_image_generation_options": {"max_images": 3}}
+    request = ask(model="hare", params={**group, **options})
+    with pytest.raises(Unsupported, match="none was asked for") as caught:
+        plan(engine, request)
+    assert caught.value.param == "sequential_image_generation_options"
+    planned = plan(engine, adjusted(request, "sequential_image_generation_options"))
+    assert planned.request.params == group
+    assert planned.adjusted == ('sequential_image_generation_options={"max_images":3}→none',)
+    asked = ask(model="hare", params={"sequential_image_generation": "auto", **options})
+    assert plan(engine, asked).request.params == asked.params
 
 
 async def test_fields_nobody_knows_are_passed_on_ignored_or_refused(engine: Engine) -> None:

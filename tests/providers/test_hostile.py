@@ -722,6 +722,14 @@ async def test_a_png_is_not_compressed(provider: type[Provider], stage: Stage) -
 
 
 @providers
+async def test_who_compresses_is_told_how_much(provider: type[Provider], stage: Stage) -> None:
+    for scene in SCENES[provider.name]:
+        for format in provider.compresses.intersection(scene.ask.card.outputs):
+            await stage.play(replace(scene.ask, output_format=format, output_compression=37), scene.answers)
+            assert any(re.search(rb"[:\s]37[,}\s]", heard.body) for heard in stage.vendor.heard)
+
+
+@providers
 async def test_whatever_stands_in_one_place(provider: type[Provider], stage: Stage) -> None:
     for scene in SCENES[provider.name]:
         for number, told in enumerate(scene.answers if isinstance(scene.outcome, Done) else ()):

@@ -13,6 +13,8 @@ from pictura.core.request import ImageRequest
 PREFERENCES = frozenset({"input_region"})
 #: Options that say nothing without a picture.
 OF_EDITS = frozenset({"input_fidelity", "image_reference"})
+#: Options that say nothing where no group was asked for.
+OF_GROUPS = frozenset({"sequential_image_generation_options"})
 
 _NUMBER = re.compile(r"[+-]?[0-9]{1,18}(\.[0-9]{1,18})?")
 
@@ -33,6 +35,20 @@ def check(request: ImageRequest, card: ModelCard) -> list[BadRequest]:
 def neutral(value: object) -> bool:
     """Is this a word that means "the model's own default", in every dialect and for every model?"""
     return isinstance(value, str) and value in ("", "auto")
+
+
+def grouped(request: ImageRequest) -> bool:
+    """May the model draw as many pictures that belong together as it sees fit?"""
+    return request.params.get("sequential_image_generation") == "auto"
+
+
+def idle(name: str, request: ImageRequest) -> str:
+    """What an option is about that is no part of this request, so that it says nothing; "" where it does."""
+    if name in OF_EDITS and not request.images:
+        return "the picture to edit, and none was sent"
+    if name in OF_GROUPS and not grouped(request):
+        return "a group, and none was asked for (sequential_image_generation auto)"
+    return ""
 
 
 def takes(value: object, descriptor: Descriptor) -> bool:
@@ -131,8 +147,9 @@ def _count(request: ImageRequest, card: ModelCard) -> Iterator[BadRequest]:
 def _options(request: ImageRequest, card: ModelCard) -> Iterator[BadRequest]:
     for name, value in request.params.items():
         descriptor = card.params.get(name)
-        if name in OF_EDITS and not request.images and not neutral(value):
-            yield Unsupported(f"{name} is about the picture to edit, and none was sent; leave it out", param=name)
+        why = idle(name, request)
+        if why and not neutral(value):
+            yield Unsupported(f"{name} is about {why}; leave it out", param=name)
         elif descriptor is None:
             if name not in PREFERENCES and not neutral(value):
                 yield Unsupported(f"{card.id} does not take {name}; leave it out", param=name)

@@ -30,6 +30,8 @@ FIELDS = frozenset(
 )
 #: What the house itself can turn a picture into.
 TRANSCODED = ("png", "jpeg", "webp")
+#: Of these one may say how much is lost (`output_compression`).
+LOSSY = frozenset({"jpeg", "webp"})
 #: What it cannot turn into anything else.
 VECTORS = frozenset({"svg"})
 #: Aspects and tiers that are looked for in a model's pixels. A client may write any other.

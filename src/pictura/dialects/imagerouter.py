@@ -37,7 +37,7 @@ from pictura.dialects.base import (
     error_headers,
     result_headers,
 )
-from pictura.dialects.union import QUALITY_WORDS, decode_union
+from pictura.dialects.union import IDLE, QUALITY_WORDS, decode_union
 
 _WRONG = "invalid_request_error"
 _INTERNAL = "internal_error"
@@ -87,7 +87,7 @@ class ImageRouter(Dialect):
         unknown="ignore",
         words={"quality": QUALITY_WORDS},
         # The real one turns pixels into the nearest aspect and tier, and drops a quality where a model has none.
-        adjustable=frozenset({"size", "quality"}),
+        adjustable=IDLE | {"size", "quality"},
         limits=Limits(prompt_chars=10_000),
         bare_edits=True,
         no_model="'model' is a required parameter",

@@ -18,6 +18,7 @@ from pictura.core.views import Call
 from pictura.dialects.base import Habits, Hands, Limits, Reply
 from pictura.dialects.kinds import within, wrong
 from pictura.dialects.new_api import WORDS, NewApi
+from pictura.dialects.union import IDLE
 
 _SUCCESS = "操作成功"
 #: Pictures of one group, by its page.
@@ -46,7 +47,7 @@ class MixRoute(NewApi):
         deliveries={_GPT: "b64_json", "gemini-": "b64_json", "nano-banana": "b64_json"},
         words={**WORDS, "input_fidelity": {"medium": "low"}},
         # `image_size: 3K`, a `quality` for Gemini, `input_fidelity` for models that know none: the page's own examples.
-        adjustable=frozenset({"size", "quality", "input_fidelity"}),
+        adjustable=IDLE | {"size", "quality", "input_fidelity"},
         limits=Limits(picture_bytes=10_000_000, edit_picture_bytes=10_000_000, n=10),
         bare_edits=True,
         takes={_GPT: ("gif",)},

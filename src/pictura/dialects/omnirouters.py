@@ -13,6 +13,7 @@ from pictura.core.result import Delivered
 from pictura.core.views import Call
 from pictura.dialects.base import Habits, Hands, Reply
 from pictura.dialects.new_api import WORDS, NewApi
+from pictura.dialects.union import IDLE
 
 
 class OmniRouters(NewApi):
@@ -23,6 +24,7 @@ class OmniRouters(NewApi):
     habits = Habits(
         delivery="url",
         words=WORDS,
+        adjustable=IDLE,
         no_model="model is required, e.g. Nano-Banana2; GET /v1/models lists what there is",
     )
 

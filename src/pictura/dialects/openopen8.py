@@ -12,6 +12,7 @@ import msgspec
 
 from pictura.dialects.base import ErrorRow, Habits, Route
 from pictura.dialects.new_api import ERRORS, WORDS, NewApi
+from pictura.dialects.union import IDLE
 
 _TOO_MANY = ErrorRow(429, "rate_limit_error", 429)
 
@@ -33,6 +34,6 @@ class OpenOpen8(NewApi):
         delivery="url",
         words=WORDS,
         # The page promises both "where the upstream supports it": elsewhere they are left out, and that is told.
-        adjustable=frozenset({"background", "watermark"}),
+        adjustable=IDLE | {"background", "watermark"},
         no_model="model is required, e.g. gpt-image-2; GET /v1/models lists what there is",
     )

@@ -12,6 +12,7 @@ from pictura.core.request import Body, ImageRequest
 from pictura.core.views import Call
 from pictura.dialects.base import Habits, Limits
 from pictura.dialects.new_api import WORDS, NewApi
+from pictura.dialects.union import IDLE
 
 #: The page's enumeration, for Flux.
 RATIOS = ("21:9", "16:9", "4:3", "3:2", "1:1", "2:3", "3:4", "9:16", "9:21")
@@ -25,6 +26,7 @@ class QuickRouter(NewApi):
     habits = Habits(
         delivery="url",
         words=WORDS,
+        adjustable=IDLE,
         limits=Limits(n=10),
         no_model="model is required, e.g. flux-kontext-pro; GET /v1/models lists what there is",
     )

@@ -49,6 +49,8 @@ MAX_PREVIEWS = 3
 
 #: What `quality` means where a router's page says it in DALL·E's words.
 QUALITY_WORDS = {"hd": "high", "standard": "medium"}
+#: What says nothing of a picture that loses nothing, or where no group was asked for; routers pass it over.
+IDLE = frozenset({"output_compression", "sequential_image_generation_options"})
 
 #: Other spellings of a field, by the name that it has in this module.
 _SPELLINGS = {

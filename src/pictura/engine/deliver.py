@@ -28,11 +28,14 @@ FETCH_PAUSES_S = (0.2, 1.0)
 class Wish(msgspec.Struct, frozen=True):
     """How a job's pictures shall be. `output_format` "" takes what comes; `relay` hands an upstream's URL on; `inline`:
     the answer holds the bytes, and follows at once.
+
+    `compress`: nobody told the vendor the `output_compression`, so that what comes in the right format needs it too.
     """
 
     job_id: str
     output_format: str = ""
     output_compression: int | None = None
+    compress: bool = False
     relay: bool = False
     allow_private: bool = False
     ephemeral: bool = False
@@ -56,7 +59,7 @@ class Deliverer:
         spool = raw.spool or await self._fetch(raw.url, wish)
         try:
             found = _examined(spool, raw.flaw)
-            if wish.output_format and wish.output_format != found.format:
+            if wish.output_format and (wish.output_format != found.format or wish.compress):
                 spool, found = await self._transcode(spool, wish)
             key = _key(wish, part, number, found)
             if not wish.ephemeral:

@@ -335,6 +335,8 @@ class Run:
             job_id=self.job.id,
             output_format=request.output_format,
             output_compression=request.output_compression,
+            compress=request.output_compression is not None
+            and self._plan.asked_format not in candidate.provider.compresses,
             relay=candidate.record.relay and (request.delivery == "url" or not request.delivery_named),
             allow_private=candidate.record.allow_private or candidate.record.sandbox,
             ephemeral=request.delivery == "b64_ephemeral",

@@ -23,6 +23,7 @@ from urllib.parse import quote, urlsplit
 
 from msgspec.structs import replace
 
+from pictura.core.datasheet import LOSSY
 from pictura.core.model import Inputs, ModelCard, Source
 from pictura.core.money import usd
 from pictura.core.price import PerPicture
@@ -62,6 +63,7 @@ class Azure(StreamingImagesApi):
     env: ClassVar = {"api_key": "AZURE_OPENAI_API_KEY", "endpoint": "AZURE_OPENAI_ENDPOINT"}
     optional_env: ClassVar = {"api_version": "OPENAI_API_VERSION"}
     sandbox_path = "/azure/openai"
+    compresses = LOSSY
     marker = "azure/"
     json_edits = False
     MODELS = (

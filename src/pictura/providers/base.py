@@ -235,6 +235,8 @@ class Provider(ABC):
     dedupes: ClassVar[bool] = False
     #: It has a place of its own for what holds for a whole conversation; of others that becomes part of the prompt.
     instructed: ClassVar[bool] = False
+    #: Formats that it compresses as it is told (`Ask.output_compression`); in others the house does it.
+    compresses: ClassVar[frozenset[str]] = frozenset()
     #: False while only the sandbox speaks for it.
     live: ClassVar[bool] = True
     #: Where the sandbox imitates it, below the sandbox's own address; "": nowhere, the plain simulator stands in.

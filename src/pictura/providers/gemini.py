@@ -154,6 +154,7 @@ class Gemini(Provider):
 
     name = "gemini"
     instructed = True
+    compresses = frozenset({"jpeg"})
     base_url = "https://generativelanguage.googleapis.com/v1beta"
     sandbox_path = "/gemini/v1beta"
     env: ClassVar = {"api_key": "GEMINI_API_KEY GOOGLE_API_KEY"}

@@ -25,6 +25,7 @@ import msgspec
 from msgspec.structs import replace
 
 from pictura.core.capability import neutral
+from pictura.core.datasheet import LOSSY
 from pictura.core.errors import BadRequest, Failed, Lost, Malformed, PicturaError, Refused, Rejected, Unsupported
 from pictura.core.model import Anything, Choice, Descriptor, Inputs, Mask, ModelCard, Prompt, Source, Words
 from pictura.core.money import per_million, usd
@@ -422,6 +423,7 @@ class OpenAI(StreamingImagesApi):
     base_url = "https://api.openai.com/v1"
     env: ClassVar = {"api_key": "OPENAI_API_KEY"}
     sandbox_path = "/openai/v1"
+    compresses = LOSSY
     MODELS = (
         GPT_IMAGE_2,
         replace(

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from pictura.core.datasheet import LOSSY
 from pictura.core.errors import Malformed, PicturaError, Refused
 from pictura.infra.http import Answer
 from pictura.infra.payload import json_payload
@@ -24,6 +25,8 @@ SANDBOX_PATH = "/plain"
 
 class PlainProvider(Provider):
     """Base of the providers whose channels lead to the sandbox. It has no name, so nobody can configure it."""
+
+    compresses = LOSSY
 
     async def start(self, ask: Ask, via: Channel) -> Done:
         answer = await via.send(

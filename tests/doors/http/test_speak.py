@@ -107,6 +107,15 @@ async def test_compression(wanted: str, door: Door, upstream: Upstream) -> None:
     assert sizes[0] < sizes[1] / 2
 
 
+async def test_a_png_is_not_compressed_in_silence(door: Door, upstream: Upstream) -> None:
+    fields = {**ASK, "output_format": "png", "output_compression": 30}
+    refused = await door.ask(fields)
+    assert (refused.status, refused.error.param, refused.error.code) == (400, "output_compression", "invalid_value")
+    assert not upstream.seen
+    answer = await door.ask(fields, path=GENERATIONS["imagerouter"])
+    assert (answer.status, answer.headers["x-pictura-adjusted"]) == (200, "output_compression=30→none")
+
+
 async def test_a_format_that_the_vendor_takes_is_asked_of_it(door: Door, upstream: Upstream) -> None:
     await door.ask({**ASK, "output_format": "jpeg", "output_compression": 30})
     assert upstream.seen[0].fields["output_format"] == "jpeg"
