@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from pictura.core.model import ModelCard
 from pictura.core.request import Turn
 from pictura.core.result import ImageResult, Piece
 from pictura.providers.base import Done
@@ -27,7 +28,9 @@ class Telling(Scripted):
 
 class Instructed(Scripted):
     name = "scripted"
-    instructed = True
+
+    def instructed(self, card: ModelCard, native: str) -> bool:
+        return True
 
 
 async def drawn(data: Path, provider: Scripted, **said: Any) -> ImageResult:

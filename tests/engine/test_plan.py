@@ -308,6 +308,28 @@ async def test_a_channel_that_is_named_is_asked_alone_and_even_when_it_rests(eng
         engine.planner.plan(ask(), engine.key(), "third")
 
 
+class Instructed(Scripted):
+    name = "instructed"
+    MODELS = ()
+    SERVES: ClassVar = {"fox": "Fox/1"}
+
+    def instructed(self, card: ModelCard, native: str) -> bool:
+        return True
+
+
+async def test_an_instruction_counts_where_it_becomes_the_beginning_of_the_prompt(data: Path) -> None:
+    most = CARD.prompt.max_chars
+    long = ask("p" * (most - 7), system="in blue")
+    async with open_engine(data, Zoo(), Other(), Instructed(), channels=()) as engine:
+        with pytest.raises(BadRequest, match=r"32,001 characters.*; systemInstruction is its beginning"):
+            plan(engine, long, channel(), channel("other", provider="other"))
+        channels = channel(), channel("other", provider="other"), channel("taker", provider="instructed")
+        assert names(plan(engine, long, *channels)) == ["taker"]
+        assert set(names(plan(engine, ask("p" * (most - 8), system="in blue")))) == {"main", "other", "taker"}
+        with pytest.raises(BadRequest, match="quill takes no prompt"):
+            plan(engine, ask("", model="quill", system="in blue"))
+
+
 # -- what it may cost --
 
 

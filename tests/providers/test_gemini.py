@@ -145,12 +145,10 @@ async def test_signatures_go_back_where_they_came_from(
 
 async def test_an_instruction_stands_beside_the_contents(serve: Serve, ask: Make) -> None:
     asked: Asked = []
-    for card in (FLASH, IMAGEN):
-        await Gemini().start(ask(card, system="in blue"), await serve(notes(asked)))
-    spoken, predicted = (body for _, _, body in asked)
+    await Gemini().start(ask(FLASH, system="in blue"), await serve(notes(asked)))
+    ((_, _, spoken),) = asked
     assert spoken["systemInstruction"] == {"parts": [{"text": "in blue"}]}
     assert spoken["contents"] == [{"role": "user", "parts": [{"text": "a fox"}]}]
-    assert predicted["instances"] == [{"prompt": "in blue\na fox"}]
 
 
 async def test_a_prediction(serve: Serve, ask: Make) -> None:
@@ -177,6 +175,12 @@ async def test_a_prediction(serve: Serve, ask: Make) -> None:
     }
     assert content(done.pictures[0].spool) == PICTURE
     assert done.usage is None
+
+
+@pytest.mark.parametrize("native", ["imagen-4.0-generate-001", "house-imagen"])
+def test_imagen_has_no_place_for_an_instruction(native: str) -> None:
+    assert not Gemini().instructed(IMAGEN, native)
+    assert Gemini().instructed(FLASH, native.replace("imagen", "gemini"))
 
 
 async def test_a_channel_may_call_imagen_by_another_name(serve: Serve, ask: Make) -> None:

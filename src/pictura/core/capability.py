@@ -22,7 +22,7 @@ _NUMBER = re.compile(r"[+-]?[0-9]{1,18}(\.[0-9]{1,18})?")
 def check(request: ImageRequest, card: ModelCard) -> list[BadRequest]:
     """Everything this model refuses about this request; empty when it takes it. Sizes are `core.size.fit`'s affair."""
     return [
-        *_prompt(request, card),
+        *check_prompt(request, card),
         *_pictures(request, card),
         *_mask(request, card),
         *_count(request, card),
@@ -103,16 +103,18 @@ def _whole_enough(value: object, descriptor: Span) -> bool:
     return not descriptor.whole or isinstance(value, int) or (isinstance(value, float) and value.is_integer())
 
 
-def _prompt(request: ImageRequest, card: ModelCard) -> Iterator[BadRequest]:
+def check_prompt(request: ImageRequest, card: ModelCard, *, whole: bool = False) -> Iterator[BadRequest]:
+    """`whole`: with what holds for the whole conversation before it."""
     limit = min(card.prompt.max_chars, request.max_prompt_chars or card.prompt.max_chars)
-    if not request.prompt.strip():
+    prompt, note = (request.whole_prompt, "; systemInstruction is its beginning") if whole else (request.prompt, "")
+    if not prompt.strip():
         if card.prompt.need == "required":
             yield BadRequest(f"prompt is required: {card.id} draws from a text", param="prompt")
     elif card.prompt.need == "none":
-        yield Unsupported(f"{card.id} takes no prompt; leave it out, or send an empty one", param="prompt")
-    elif len(request.prompt) > limit:
+        yield Unsupported(f"{card.id} takes no prompt; leave it out, or send an empty one{note}", param="prompt")
+    elif len(prompt) > limit:
         yield BadRequest(
-            f"prompt has {len(request.prompt):,} characters; {card.id} takes at most {limit:,}", param="prompt"
+            f"prompt has {len(prompt):,} characters; {card.id} takes at most {limit:,}{note}", param="prompt"
         )
 
 

@@ -107,6 +107,11 @@ class ImageRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     #: Bounds that the dialect sets below the card's.
     max_prompt_chars: int = 0
 
+    @property
+    def whole_prompt(self) -> str:
+        """The prompt for those who have no place of their own for `system`: that comes first."""
+        return "\n".join(filter(None, (self.system, self.prompt)))
+
 
 _MARK = "pictura-cut:"
 _MARKED = re.compile(_MARK + r"(0|[1-9][0-9]{0,8})")

@@ -44,6 +44,9 @@ class Candidate(msgspec.Struct, frozen=True):
     price: Price | None
     agreed: bool = False
 
+    def instructed(self, card: ModelCard) -> bool:
+        return self.provider.instructed(card, self.native)
+
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """`parts`: pictures per call; `hold` micro-USD; `asked_format`: what the vendor is asked for ("" its default)."""
@@ -94,7 +97,7 @@ class Planner:
             raise problems[0]
         if not candidates:
             raise _nobody(card, key)
-        candidates = _payable(candidates, key)
+        candidates = _payable(_hearing(candidates, fitted.request, card), key)
         parts = _parts(request.n, self._at_once(card, candidates))
         return Plan(
             card=card,
@@ -395,6 +398,17 @@ def _parts(n: int, at_once: int) -> tuple[int, ...]:
     return (at_once,) * whole + ((rest,) if rest else ())
 
 
+def _hearing(candidates: tuple[Candidate, ...], request: ImageRequest, card: ModelCard) -> tuple[Candidate, ...]:
+    """Those whom the prompt suits as they will be told it: `system` may be its beginning. Raises where none is left."""
+    problem = next(capability.check_prompt(request, card, whole=True), None) if request.system else None
+    if problem is None:
+        return candidates
+    able = tuple(candidate for candidate in candidates if candidate.instructed(card))
+    if not able:
+        raise problem
+    return able
+
+
 def _payable(candidates: tuple[Candidate, ...], key: Key) -> tuple[Candidate, ...]:
     """For a prepaid project those whose price is known, where there are any: nothing else can be held for."""
     priced = tuple(candidate for candidate in candidates if candidate.price is not None or candidate.record.sandbox)
@@ -435,7 +449,7 @@ def _order(request: ImageRequest, pictures: int, shape: Size) -> Order:
     return Order(
         sizes=(shape,) * pictures,
         quality=str(request.params.get("quality", "")),
-        prompt_bytes=len(request.prompt.encode()),
+        prompt_bytes=len(request.whole_prompt.encode()),
         inputs=len(request.images),
     )
 

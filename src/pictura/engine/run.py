@@ -277,7 +277,7 @@ class Run:
             thought_tokens=done.thought_tokens,
             extras=done.extras,
             echo=done.echo,
-            adjusted=_adjusted(self._plan.request, candidate),
+            adjusted=_adjusted(self._plan, candidate),
             short=missing,
         )
 
@@ -294,14 +294,14 @@ class Run:
         order = Order(
             sizes=sizes,
             quality=quality,
-            prompt_bytes=len(self._plan.request.prompt.encode()),
+            prompt_bytes=len(self._plan.request.whole_prompt.encode()),
             inputs=len(self._plan.request.images),
             usage=done.usage,
         )
         return bill(candidate.price, order)
 
     def _ask(self, candidate: Candidate, attempt: Attempt) -> Ask:
-        request, own = _instructed(self._plan.request, candidate), candidate.record.params
+        request, own = _instructed(self._plan, candidate), candidate.record.params
         return Ask(
             card=_taking(self._plan.card, own),
             native=candidate.native,
@@ -354,20 +354,20 @@ async def _outcomes(deliveries: Sequence[Coroutine[None, None, Delivered]]) -> S
         return [error]
 
 
-def _instructed(request: ImageRequest, candidate: Candidate) -> ImageRequest:
+def _instructed(plan: Plan, candidate: Candidate) -> ImageRequest:
     """The request as this provider takes it: what holds for a whole conversation stands first where it knows no such
     thing.
     """
-    if not request.system or candidate.provider.instructed:
+    request = plan.request
+    if not request.system or candidate.instructed(plan.card):
         return request
-    prompt = f"{request.system}\n{request.prompt}" if request.prompt else request.system
     turns = (Turn("user", (request.system,)), *request.turns) if request.turns else ()
-    return msgspec.structs.replace(request, prompt=prompt, turns=turns, system="")
+    return msgspec.structs.replace(request, prompt=request.whole_prompt, turns=turns, system="")
 
 
-def _adjusted(request: ImageRequest, candidate: Candidate) -> tuple[str, ...]:
+def _adjusted(plan: Plan, candidate: Candidate) -> tuple[str, ...]:
     """What this provider was told otherwise than the client said it."""
-    return ("systemInstruction→prompt",) if request.system and not candidate.provider.instructed else ()
+    return ("systemInstruction→prompt",) if plan.request.system and not candidate.instructed(plan.card) else ()
 
 
 def _whole_pieces(pieces: Sequence[Piece], outcomes: Sequence[object]) -> tuple[Piece, ...]:

@@ -233,8 +233,6 @@ class Provider(ABC):
     SERVES: ClassVar[Mapping[str, str]] = {}
     #: The vendor refuses a second call with the same client id, so a lost one may be repeated.
     dedupes: ClassVar[bool] = False
-    #: It has a place of its own for what holds for a whole conversation; of others that becomes part of the prompt.
-    instructed: ClassVar[bool] = False
     #: Formats that it compresses as it is told (`Ask.output_compression`); in others the house does it.
     compresses: ClassVar[frozenset[str]] = frozenset()
     #: False while only the sandbox speaks for it.
@@ -245,6 +243,10 @@ class Provider(ABC):
     @abstractmethod
     async def start(self, ask: Ask, via: Channel) -> Done | Pending:
         """Make the call."""
+
+    def instructed(self, card: ModelCard, native: str) -> bool:
+        """Has it a place of its own for what holds for a whole conversation? Else that begins the prompt."""
+        return False
 
     def check_options(self, options: Mapping[str, object]) -> None:
         """Raises BadRequest for a channel's options that mean nothing here."""

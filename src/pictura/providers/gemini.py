@@ -153,7 +153,6 @@ class Gemini(Provider):
     """Google Gemini and Imagen, https://ai.google.dev. Answers at once."""
 
     name = "gemini"
-    instructed = True
     compresses = frozenset({"jpeg"})
     base_url = "https://generativelanguage.googleapis.com/v1beta"
     sandbox_path = "/gemini/v1beta"
@@ -233,8 +232,11 @@ class Gemini(Provider):
         """What a Gemini model that we know nothing of might take: the API is the one to refuse."""
         return replace(_GENERIC, id=model)
 
+    def instructed(self, card: ModelCard, native: str) -> bool:
+        return not _is_predicted(card, native)
+
     async def start(self, ask: Ask, via: Channel) -> Done:
-        if not _PREDICTED.isdisjoint((ask.card.id, ask.native)):
+        if _is_predicted(ask.card, ask.native):
             return await self._call("predict", _prediction(ask), _predicted, ask, via)
         return await self._call("generateContent", _generation(ask), _generated, ask, via)
 
@@ -323,6 +325,10 @@ def _generation(ask: Ask) -> dict[str, object]:
     return {"contents": _contents(ask), **system, "generationConfig": config, **beside}
 
 
+def _is_predicted(card: ModelCard, native: str) -> bool:
+    return not _PREDICTED.isdisjoint((card.id, native))
+
+
 def _prediction(ask: Ask) -> dict[str, object]:
     output: dict[str, object] = {}
     if ask.output_format:
@@ -337,8 +343,7 @@ def _prediction(ask: Ask) -> dict[str, object]:
         "includeRaiReason": True,
         **({"outputOptions": output} if output else {}),
     }
-    prompt = "\n".join(filter(None, (ask.system, ask.prompt)))
-    return {"instances": [{"prompt": prompt}], "parameters": parameters}
+    return {"instances": [{"prompt": ask.prompt}], "parameters": parameters}
 
 
 def _shape(ask: Ask, tier_field: str) -> dict[str, object]:
