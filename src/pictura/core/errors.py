@@ -5,7 +5,7 @@
     │  ├─ BadRequest            the request is wrong: says what, and what is allowed
     │  │  ├─ Unsupported        a value this model does not take
     │  │  ├─ TooLarge           too many bytes
-    │  │  ├─ WrongMediaType     a body of a kind that is not read here
+    │  │  ├─ WrongMediaType     a body of a kind that is not read here, or a compressed one
     │  │  └─ TooSlow            a body that did not come
     │  ├─ NotFound              no such file or path for this caller
     │  │  └─ UnknownJob         no such job, or somebody else's

@@ -29,7 +29,7 @@ _SENTENCES: Mapping[str, str] = {
     "invalid_request": "请求参数有误",
     "unsupported_value": "该模型不支持此参数值",
     "too_large": "请求内容过大",
-    "unsupported_media_type": "不支持的 Content-Type",
+    "unsupported_media_type": "不支持的请求体类型或编码",
     "request_timeout": "请求体传输超时",
     "not_found": "接口不存在",
     "job_not_found": "任务不存在，或不属于当前项目",

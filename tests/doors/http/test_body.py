@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 from collections.abc import AsyncIterator
 
+import msgspec
 import pytest
 import pytest_asyncio
 
@@ -17,6 +19,7 @@ from tests.doors.door import (
     LIVE,
     MODEL,
     TEST,
+    DialectName,
     Door,
     connected,
     data_url,
@@ -68,6 +71,37 @@ def padded(size: int) -> bytes:
     """A right request of exactly so many bytes."""
     start = b'{"model": "test/test", "prompt": "a fox", "size": "16x16"'
     return start + b" " * (size - len(start) - 1) + b"}"
+
+
+# -- what a body may begin with, and how it may be packed --
+
+
+@pytest.mark.parametrize("size", [1, 2, 1000], ids=["byte by byte", "in pairs", "whole"])
+@pytest.mark.parametrize("more", [{}, {"image": data_url(PNG)}], ids=["plain", "with a picture"])
+async def test_a_byte_order_mark_is_passed_over(
+    more: dict[str, object], size: int, door: Door, upstream: Upstream
+) -> None:
+    data = b"\xef\xbb\xbf" + msgspec.json.encode({"model": MODEL, "prompt": "a fox", **more})
+    answer = await door.send("POST", PATH, pieces(data, size), key=LIVE, headers={"Content-Type": JSON})
+    assert answer.status == 200
+    assert upstream.seen[0].prompt == "a fox"
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "GZIP", "br", "identity, gzip"])
+@pytest.mark.parametrize("dialect", sorted(GENERATIONS))
+async def test_a_compressed_body_is_not_unpacked(dialect: DialectName, encoding: str, door: Door) -> None:
+    packed = gzip.compress(b'{"model": "test/test", "prompt": "a fox"}')
+    headers = {"Content-Encoding": encoding}
+    answer = await door.ask(packed, path=GENERATIONS[dialect], key=TEST, headers=headers)
+    assert (answer.status, answer.error.type) == (415, "invalid_request_error")
+    assert answer.error.message == (
+        f"the body came as Content-Encoding: {encoding.lower()}; send it uncompressed, without that header"
+    )
+
+
+async def test_a_body_that_says_it_is_as_it_is(door: Door) -> None:
+    fields = {"model": "test/test", "prompt": "a fox"}
+    assert (await door.ask(fields, key=TEST, headers={"Content-Encoding": "identity"})).status == 200
 
 
 # -- caps --

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 import re
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
@@ -52,6 +53,7 @@ class Incoming:
 
     async def read(self, limits: Limits, picture_bytes: int, open_spool: Callable[[], Spool]) -> Body:
         """The whole body. Raises BadRequest and its kin, ClientGone."""
+        self._check_encoding()
         content_type = self._headers.get("content-type", "application/json")
         kind = content_type.partition(";")[0].strip().lower()
         async with nullcontext() if self._is_small() else self._slots:
@@ -63,6 +65,14 @@ class Incoming:
         raise WrongMediaType(
             f"a body of type {kind[:80]!r} is not read here; send application/json or multipart/form-data"
         )
+
+    def _check_encoding(self) -> None:
+        """What is small on the way may be large without end here, so nothing is unpacked."""
+        encoding = self._headers.get("content-encoding", "identity").strip().lower()
+        if encoding not in ("", "identity"):
+            raise WrongMediaType(
+                f"the body came as Content-Encoding: {encoding[:80]}; send it uncompressed, without that header"
+            )
 
     async def drain(self) -> bool:
         """Take in what a refused client is still sending, within bounds. False: there is more of it."""
@@ -231,6 +241,7 @@ def _is_plain(body: bytes, limits: Limits) -> bool:
 
 
 def _object(text: bytes) -> dict[str, object]:
+    text = text.removeprefix(codecs.BOM_UTF8)  # Windows' editors begin files with it (RFC 8259, 8.1: may be ignored)
     if not text.strip():
         raise BadRequest('the body is empty; send a JSON object such as {"model": "…", "prompt": "…"}')
     try:
