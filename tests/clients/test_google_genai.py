@@ -244,6 +244,16 @@ async def test_a_stream(google: Google) -> None:
     assert ended.usage_metadata.candidates_token_count >= 1290
 
 
+async def test_a_stream_of_two_candidates(google: Google) -> None:
+    asked = {"contents": "a fox", "config": types.GenerateContentConfig(candidate_count=2)}
+    chunks = await google.every(google.models.generate_content_stream, model=OTHER, **asked)
+    candidates = [candidate for chunk in chunks for candidate in chunk.candidates or ()]
+    assert [candidate.index or 0 for candidate in candidates] == [0, 1]
+    first, second = (candidate.content.parts[-1].inline_data.data for candidate in candidates)
+    assert look(first) == look(second) == SQUARE
+    assert first != second
+
+
 async def test_a_stream_of_an_edit(google: Google) -> None:
     chunks = await google.every(google.models.generate_content_stream, model=OTHER, contents=["a hat", shown(PNG)])
     assert [look(data) for chunk in chunks if chunk.candidates for data in drawn(chunk)] == [SQUARE]

@@ -97,7 +97,6 @@ def test_what_is_taken(request_: ImageRequest, card: ModelCard) -> None:
         (ask(params={"style": "vivid"}), DRAWS, "style", "does not take style; leave it out"),
         (ask(params={"quality": "x" * 500}), DRAWS, "quality", "x…"),
         (ask(params={"background": "transparent"}, output_format="jpeg"), DRAWS, "background", "does not take"),
-        (ask(stream=True, n=2), DRAWS, "n", "must be 1 when stream is true"),
     ],
 )
 def test_what_is_refused_is_named(request_: ImageRequest, card: ModelCard, param: str, message: str) -> None:

@@ -177,8 +177,8 @@ def test_there_are_no_tasks() -> None:
 
 def test_candidates_of_a_stream() -> None:
     fields: dict[str, object] = {"contents": [say({"text": "p"})], "generationConfig": {"candidateCount": 2}}
-    assert refusal(fields, call=EVENTS).param == "candidateCount"
-    assert decode(DIALECT, fields, call=STREAM).n == 2
+    for call in (EVENTS, STREAM):
+        assert decode(DIALECT, fields, call=call).n == 2
 
 
 def test_complaints_of_a_size_name_the_clients_field() -> None:
@@ -200,7 +200,9 @@ def test_complaints_of_a_size_name_the_clients_field() -> None:
     ],
 )
 def test_a_stream_is_asked_for_by_the_path(call: Call, streams: bool) -> None:
-    assert decode(DIALECT, {"prompt": "p", "stream": not streams}, call=call).stream is streams
+    assert decode(DIALECT, {"prompt": "p"}, call=call).stream is streams
+    said = decode(DIALECT, {"prompt": "p", "stream": True, "partial_images": 2}, call=call)
+    assert (said.stream, said.partial_images, said.extra) == (streams, 0, {"stream": True, "partial_images": 2})
 
 
 #: Whatever a client may write where the model stands: any text, marks that mean something, too much.

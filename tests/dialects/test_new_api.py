@@ -64,6 +64,11 @@ def test_the_old_place_of_edits() -> None:
     assert route.edit
 
 
+def test_a_stream_is_of_one_picture() -> None:
+    assert complaint(DIALECT, {"model": "m", "n": 2, "stream": True}).param == "n"
+    assert decode(DIALECT, {"model": "m", "stream": True}).stream
+
+
 def test_an_edit_needs_a_picture() -> None:
     assert complaint(DIALECT, {"model": "m", "prompt": "a fox"}, edit=True).param == "image"
     fields = {"model": "m", "prompt": "a fox"}

@@ -91,6 +91,13 @@ def test_defaults() -> None:
     assert decode({"response_format": "url"}).delivery == "url"
 
 
+def test_a_stream_is_of_one_picture() -> None:
+    with pytest.raises(errors.BadRequest, match="n must be 1 when stream is true"):
+        decode({"model": "m", "n": 2, "stream": True})
+    assert decode({"model": "m", "n": 2, "stream": False}).n == 2
+    assert decode({"model": "m", "stream": True}).stream
+
+
 def test_no_model() -> None:
     with pytest.raises(errors.BadRequest, match="dall-e-2, is retired"):
         DIALECT.decode(CALL, Body({"prompt": "a fox"}), edit=False)

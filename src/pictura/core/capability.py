@@ -174,8 +174,6 @@ def _output(request: ImageRequest, card: ModelCard) -> Iterator[BadRequest]:
         yield Unsupported(
             "a transparent background needs output_format png or webp", param="output_format", allowed=("png", "webp")
         )
-    if request.stream and request.n > 1:
-        yield BadRequest("n must be 1 when stream is true", param="n")
 
 
 def _shown(value: object) -> str:

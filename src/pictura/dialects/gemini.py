@@ -33,7 +33,7 @@ from pictura.dialects.base import (
     result_headers,
 )
 from pictura.dialects.kinds import short
-from pictura.dialects.union import PICTURE_KEYS, QUALITY_WORDS, decode_union
+from pictura.dialects.union import PICTURE_KEYS, QUALITY_WORDS, decode_union, unstreamed
 
 _ARGUMENT = "INVALID_ARGUMENT"
 _UNAVAILABLE = "UNAVAILABLE"
@@ -140,11 +140,8 @@ class Gemini(Dialect):
             )
         call, body = _named(call, body)
         _check_contents(body.fields.get("contents"), "contents")
-        request = decode_union(call, body, self.habits, edit=edit)
-        streams = _streams(call) and call.query.get("alt") == "sse"
-        if streams and request.n > 1:
-            raise BadRequest("candidateCount must be 1 with alt=sse; ask for more without it", param="candidateCount")
-        return msgspec.structs.replace(request, stream=streams)
+        request = unstreamed(decode_union(call, body, self.habits, edit=edit))
+        return msgspec.structs.replace(request, stream=_streams(call) and call.query.get("alt") == "sse")
 
     def picture(self, call: Call, request: ImageRequest, result: ImageResult, hands: Hands) -> Reply:
         return Reply(_chunked(call, _response(call, request, result, hands)), headers=result_headers(result))

@@ -5,7 +5,7 @@ its public backend (2026-02, read in source); `/v2/models` and key limits its do
 popular models is written down nowhere: its web framework would say `{"json": […]}` (inferred).
 
 Not as at ImageRouter: errors after validation carry their own status and not 200, `n` counts, and pictures are taken
-from JSON too.
+from JSON too. As there, nothing streams: `stream` is ignored, which is told, and the answer is plain JSON.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from pictura.dialects.base import (
     error_headers,
     result_headers,
 )
-from pictura.dialects.union import IDLE, QUALITY_WORDS, decode_union
+from pictura.dialects.union import IDLE, QUALITY_WORDS, decode_union, unstreamed
 
 _WRONG = "invalid_request_error"
 _INTERNAL = "internal_error"
@@ -94,7 +94,7 @@ class ImageRouter(Dialect):
     )
 
     def decode(self, call: Call, body: Body, *, edit: bool) -> ImageRequest:
-        return decode_union(call, body, self.habits, edit=edit)
+        return unstreamed(decode_union(call, body, self.habits, edit=edit))
 
     def picture(self, call: Call, request: ImageRequest, result: ImageResult, hands: Hands) -> Reply:
         """`created` in Unix milliseconds, `latency` in milliseconds, `cost` in dollars, null where unknown."""

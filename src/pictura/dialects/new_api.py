@@ -37,7 +37,7 @@ from pictura.dialects.base import (
     error_headers,
     result_headers,
 )
-from pictura.dialects.openai import OpenAI
+from pictura.dialects.openai import OpenAI, one_streamed
 from pictura.dialects.union import QUALITY_WORDS, decode_union
 
 _OWN = "new_api_error"
@@ -91,7 +91,7 @@ class NewApi(Dialect):
     errors: ClassVar[Mapping[str, ErrorRow]] = ERRORS
 
     def decode(self, call: Call, body: Body, *, edit: bool) -> ImageRequest:
-        return decode_union(call, body, self.habits, edit=edit)
+        return one_streamed(decode_union(call, body, self.habits, edit=edit))
 
     def picture(self, call: Call, request: ImageRequest, result: ImageResult, hands: Hands) -> Reply:
         """`created` in Unix seconds, and the pictures; nothing more."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from pictura.core.errors import NotFound, PicturaError, Unauthorized
+from pictura.core.errors import BadRequest, NotFound, PicturaError, Unauthorized
 from pictura.core.ids import born_s
 from pictura.core.picture import Inline
 from pictura.core.price import Usage
@@ -87,7 +87,7 @@ class OpenAI(Dialect):
     )
 
     def decode(self, call: Call, body: Body, *, edit: bool) -> ImageRequest:
-        return decode_union(call, body, self.habits, edit=edit)
+        return one_streamed(decode_union(call, body, self.habits, edit=edit))
 
     def picture(self, call: Call, request: ImageRequest, result: ImageResult, hands: Hands) -> Reply:
         body: dict[str, object] = {
@@ -134,6 +134,16 @@ class OpenAI(Dialect):
         Route("GET", "/v1/models", Verb.CATALOGUE, models),
         Route("GET", "/v1/models/{id:path}", Verb.MODEL, model),
     )
+
+
+def one_streamed(request: ImageRequest) -> ImageRequest:
+    """The request, which streams no more than one picture: a preview does not say whose it is.
+
+    As at OpenAI, "Streaming is only supported with n=1" (reported in a public issue tracker, 2026-09, third party).
+    """
+    if request.stream and request.n > 1:
+        raise BadRequest("n must be 1 when stream is true", param="n")
+    return request
 
 
 def _datum(request: ImageRequest, picture: Delivered, hands: Hands) -> dict[str, object]:

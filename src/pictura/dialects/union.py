@@ -189,6 +189,13 @@ def decode_union(call: Call, body: Body, habits: Habits, *, edit: bool) -> Image
     )
 
 
+def unstreamed(request: ImageRequest) -> ImageRequest:
+    """The request of a dialect whose bodies ask for no stream: what was said of one is a field that nobody knows."""
+    said = {"stream": request.stream, "partial_images": request.partial_images}
+    unknown = {name: value for name, value in said.items() if value}
+    return msgspec.structs.replace(request, stream=False, partial_images=0, extra={**request.extra, **unknown})
+
+
 class Said(msgspec.Struct, frozen=True):
     """A value as it was sent: `param` is where it stood (`parameters.seed`), pictures in it are InputPictures."""
 

@@ -246,6 +246,8 @@ async def test_without_a_key(way: Way, door: Door) -> None:
 async def test_what_cannot_be_done_later(
     way: Way, more: dict[str, object], words: str, door: Door, upstream: Upstream
 ) -> None:
+    if "stream" in more and "imagerouter" in way.host:
+        pytest.skip("ImageRouter passes stream over")
     before = len(door.jobs())
     answer = await begin(door, way, {**FOX, **more})
     assert answer.status == 400

@@ -254,6 +254,13 @@ async def test_b64_json_is_kept_as_well(door: Door) -> None:
     assert door.house.blobs.open(job.result.pictures[0].key).size == len(answer.picture)
 
 
+async def test_nothing_streams(door: Door) -> None:
+    answer = await ask(door, stream=True, partial_images=2)
+    assert answer.drawn.data[0].url
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.headers["x-pictura-ignored"] == "stream, partial_images"
+
+
 async def test_b64_ephemeral_is_not_kept(door: Door, upstream: Upstream, caplog: pytest.LogCaptureFixture) -> None:
     secret = "a fox that nobody may know of"
     before = door.outputs()
