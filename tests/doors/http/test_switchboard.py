@@ -11,7 +11,7 @@ from pictura.dialects.gemini import Gemini
 from pictura.dialects.imagerouter import ImageRouter
 from pictura.dialects.openai import OpenAI
 from pictura.doors.http.switchboard import Found, Switchboard
-from tests.doors.door import TEST, Door
+from tests.doors.door import TEST, Door, connected, head, read_answer
 from tests.upstream import Upstream
 
 BOARD = Switchboard(
@@ -130,6 +130,29 @@ async def test_a_key_may_name_its_dialect(door: Door, upstream: Upstream) -> Non
     assert stranger.error.code == "invalid_api_key"
     named = await door.ask(fields, path="/openai" + SHARED, key="sk-pic-of-a-router")
     assert "latency" not in named.fields
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize("slash", ["%2f", "%2F"])
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("GET /v1beta/models/nobody{}model", '"status":"NOT_FOUND"'),
+        ("POST /v1beta/models/nobody{}model:generateContent", '"status":"NOT_FOUND"'),
+        ("POST /v1/models/nobody{}model:generateContent", '"status":"NOT_FOUND"'),
+        ("GET /v2/models/nobody{}model", '"code":"model_not_found"'),
+        ("GET /imagerouter/v1/models/nobody{}model", '"code":"model_not_found"'),
+    ],
+)
+async def test_a_slash_that_a_client_wrote_as_a_code(line: str, told: str, slash: str, door: Door) -> None:
+    """No client library lets it stand, so it is written by hand."""
+    body = b'{"contents": [{"parts": [{"text": "a fox"}]}]}'
+    async with connected(door.port) as (reader, writer):
+        method, path = line.format(slash).split()
+        writer.write(head(method, path, key=TEST, content_length=len(body), content_type="application/json") + body)
+        answer = await read_answer(reader)
+    assert answer.status == 404
+    assert told in answer.body.decode() and "nobody/model" in answer.body.decode()
 
 
 @pytest.mark.asyncio(loop_scope="module")
