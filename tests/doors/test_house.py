@@ -221,7 +221,7 @@ async def test_models_of_the_file_and_of_the_console(tmp_path: Path) -> None:
     price = ModelPrice(per_picture="0.05")
     said = Settings(model=(ModelSettings(id="posters", base="dall-e-3"), ModelSettings(id="dall-e-3", price=price)))
     async with open_house(tmp_path, said, NOTHING) as house:
-        assert house.planner.card("posters").native == "dall-e-3"
+        assert house.planner.find("posters").card.native == "dall-e-3"
         assert house.planner.find("dall-e-3").origin == "file"
         await house.cards.store(ModelSettings(id="posters", notes="ours"), lambda tx: None)
     async with open_house(tmp_path, said, NOTHING) as house:

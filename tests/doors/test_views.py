@@ -32,26 +32,26 @@ async def test_strangers_and_test_keys_see_everything_in_catalogue_order(door: D
 async def test_a_live_key_sees_what_is_served(door: Door) -> None:
     """Also what no card describes, where a channel names it."""
     assert set(await names(door, LIVE)) == {MODEL, SHARED, GENERIC, "test/test"}
-    assert (await Views(door.house).model(GENERIC)).providers == ("openai",)
+    assert (await Views(door.house).model(GENERIC, None)).providers == ("openai",)
 
 
 async def test_one_model_by_any_name(door: Door) -> None:
     views = Views(door.house)
     for name in (SHARED, "GPT-IMAGE-2", "gpt-image-2-2026-04-21", "openai/gpt-image-2"):
-        view = await views.model(name)
+        view = await views.model(name, None)
         assert (view.card.id, view.providers) == (SHARED, ("openai",))
         assert view.created_s == 1_776_729_600  # its card says 2026-04-21
     with pytest.raises(UnknownModel):
-        await views.model("no/such")
+        await views.model("no/such", None)
 
 
 async def test_uses_are_counted_and_remembered_for_a_while(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
     views = Views(door.house)
-    before = (await views.model("test/test")).uses
+    before = (await views.model("test/test", None)).uses
     await door.ask({"model": "test/test", "prompt": "a fox", "size": "16x16"}, key=TEST)
-    assert (await views.model("test/test")).uses == before
+    assert (await views.model("test/test", None)).uses == before
     monkeypatch.setattr(views, "_uses_until", views._uses_until - USES_FOR_S)
-    assert (await views.model("test/test")).uses == before + 1
+    assert (await views.model("test/test", None)).uses == before + 1
 
 
 async def test_an_account(door: Door) -> None:

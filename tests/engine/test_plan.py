@@ -213,6 +213,19 @@ async def test_a_test_key_draws_what_was_switched_off(engine: Engine) -> None:
     assert plan(engine, ask(model="dodo"), sandbox(), key=key).sandbox
 
 
+async def test_an_alias_of_what_was_switched_off_is_for_live_keys(data: Path) -> None:
+    """A test key draws the model itself, also when its job is taken up again."""
+    aliases = {"dodo": "wolf", "grey": "fox"}
+    async with open_engine(data, Zoo(), channels=(channel(), sandbox()), aliases=aliases) as engine:
+        key = next(key for key in engine.ring.all() if key.kind == "test")
+        for name, live, test in (("dodo", "wolf", "dodo"), ("zoo/Dodo:free", "dodo", "dodo"), ("grey", "fox", "fox")):
+            if live != "dodo":
+                assert engine.planner.plan(ask(model=name), engine.key()).card.id == live
+            assert engine.planner.plan(ask(model=name), key).card.id == test
+            assert engine.planner.plan_again(ask(model=name), ["sandbox"]).card.id == test
+            assert engine.planner.plan_again(ask(model=name), ["main"]).card.id == live
+
+
 # -- whom to ask --
 
 

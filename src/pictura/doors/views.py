@@ -32,7 +32,7 @@ class Views:
         if verb is Verb.CATALOGUE:
             return (await self.catalogue(key),)
         if verb is Verb.MODEL:
-            return (await self.model(call.place["id"]),)
+            return (await self.model(call.place["id"], key),)
         if verb is Verb.PLAIN:
             return (None,)
         if key is None:
@@ -51,8 +51,8 @@ class Views:
         uses = await self._counted()
         return [_model(listing, uses) for listing in self._house.planner.listings(key)]
 
-    async def model(self, name: str) -> ModelView:
-        return _model(self._house.planner.find(name), await self._counted())
+    async def model(self, name: str, key: Key | None) -> ModelView:
+        return _model(self._house.planner.find(name, key), await self._counted())
 
     async def account(self, key: Key) -> Account:
         return await self._house.database.browse(lambda tx: _account(tx, key, self._house.keys.all()))

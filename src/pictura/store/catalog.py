@@ -140,6 +140,11 @@ class Catalog:
         """The model of this name, after the operator's aliases; None where no card describes it."""
         return self._shelf.find(self.rename(name))
 
+    def retired(self, name: str) -> Listing | None:
+        """The model that has this name itself, whatever an alias says, where its vendor switched it off."""
+        listing = self._shelf.find(name)
+        return listing if listing is not None and listing.card.status == "retired" else None
+
     def owner(self, card: ModelCard) -> str:
         """The provider beside which this card stands; "" where the catalogue does not have it."""
         listing = self._shelf.get(card.id)
