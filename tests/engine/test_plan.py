@@ -618,7 +618,14 @@ async def test_a_job_that_is_under_way_is_planned_as_before(engine: Engine) -> N
     again = engine.planner.plan_again(first.request, ["second", "first", "second"])
     assert names(again) == ["second", "first"]
     assert (again.card, again.request, again.size, again.parts) == (first.card, first.request, first.size, first.parts)
-    assert again.adjusted == first.adjusted
+    assert again.adjusted == first.adjusted == ("size=9x9→1:1 1K",)
+
+
+async def test_what_was_left_out_is_told_after_a_crash_too(engine: Engine) -> None:
+    request = ask(params={"quality": "high"}, output_compression=50)
+    first = plan(engine, adjusted(request, "quality", "output_compression"))
+    assert first.adjusted == ("quality=high→none", "output_compression=50→none")
+    assert engine.planner.plan_again(first.request, ["main"]).adjusted == first.adjusted
 
 
 async def test_nothing_is_judged_anew(engine: Engine) -> None:

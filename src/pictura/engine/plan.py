@@ -107,7 +107,7 @@ class Planner:
             parts=parts,
             hold=_hold(candidates, fitted, parts, card, key),
             asked_format=_asked_format(fitted.request, card),
-            adjusted=fitted.adjusted,
+            adjusted=fitted.request.adjusted,
             ignored=fitted.ignored,
         )
 
@@ -125,7 +125,7 @@ class Planner:
             parts=_parts(request.n, self._at_once(card, candidates)),
             hold=0,
             asked_format=_asked_format(fitted.request, card),
-            adjusted=tuple(dict.fromkeys(fitted.adjusted)),
+            adjusted=fitted.request.adjusted,
             ignored=fitted.ignored,
         )
 
@@ -251,7 +251,6 @@ class Planner:
 class _Fitted(msgspec.Struct, frozen=True):
     request: ImageRequest
     size: Size
-    adjusted: tuple[str, ...]
     ignored: tuple[str, ...]
 
 
@@ -285,8 +284,10 @@ def _fitted(request: ImageRequest, card: ModelCard) -> _Fitted:
         output_compression=compression,
         params={**params, **passed},
         extra={},
+        # For whoever takes the job up, who finds what was left out no more.
+        adjusted=tuple(dict.fromkeys(adjusted)),
     )
-    return _Fitted(whole, fitted, tuple(adjusted), ignored)
+    return _Fitted(whole, fitted, ignored)
 
 
 def _as_sent(value: object) -> str:
