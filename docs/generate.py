@@ -446,8 +446,11 @@ A key is read from `Authorization: Bearer`, else {code(KEY_HEADERS)}, else `?key
 
 In a dialect that has paths for tasks, its paths for pictures answer at once where `?async=true` is asked: with `id` and
 `task_id` (the same), `status` and `Retry-After: {POLL_S}`. GET on that path followed by the id tells how the task
-stands, DELETE takes it back. Once it is `completed`, what a waiting client would have got stands beside `status`; once
-it is `failed`, the error, and its `message` beside it. A task of another project is unknown.
+stands. Once it is `completed`, what a waiting client would have got stands beside `status`; once it is `failed`, the
+error, and its `message` beside it. A task of another project is unknown.
+
+DELETE takes it back: 202 and `"cancelling": true` where it will be stopped, 409 with an error where it goes on all the
+same, 200 where it has ended already. What was taken back is `failed`, with an error of its own (our code `cancelled`).
 
 {table(("Status", "Our states"), _task_words())}
 {"".join(_dialect(dialect()) for dialect in found.values())}"""
@@ -643,7 +646,7 @@ MEANINGS: Mapping[JobState, str] = {
     JobState.DELIVERING: "the pictures are being fetched, checked and stored",
     JobState.SUCCEEDED: "the pictures are stored and settled",
     JobState.FAILED: "nothing came; the hold was released, or charged where an operator decided so",
-    JobState.CANCELLED: "stopped before anything was sent; the hold was released",
+    JobState.CANCELLED: "taken back, before anything was sent or by its vendor; the hold was released",
     JobState.EXPIRED: "the provider did not finish within `[jobs] timeout_s`; the hold was released",
     JobState.UNCERTAIN: 'sent and never answered, under `on_lost = "hold_for_operator"`; the hold is kept until '
     "`pictura jobs resolve`",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Mapping
 
 import msgspec
 import pytest
@@ -21,7 +22,7 @@ from pictura.core.request import Body, ImageRequest, InputPicture, Upload, mark
 from pictura.core.result import Delivered, ImageResult
 from pictura.core.views import Account, Call, JobView, KeyUsage, ModelView
 from pictura.dialects.base import Dialect, Reply, Route, Verb, answer
-from tests.dialects.speaking import HERE, Nothing, upload
+from tests.dialects.speaking import CALL, CHINESE, HERE, Nothing, upload
 
 FOUND, BROKEN = discover("pictura.dialects", "pictura.dialects", Dialect)  # type: ignore[type-abstract]
 DIALECTS = {name: kind() for name, kind in sorted(FOUND.items())}
@@ -61,7 +62,7 @@ ACCOUNTS = [
 ]
 VIEWS: dict[Verb, list[tuple[object, ...]]] = {
     Verb.JOB: [(job, HERE) for job in JOBS],
-    Verb.CANCEL: [(job, HERE) for job in JOBS],
+    Verb.CANCEL: [(job, HERE, stopping) for job in JOBS for stopping in (True, False)],
     Verb.CATALOGUE: [([],), ([MODEL],)],
     Verb.MODEL: [(MODEL,)],
     Verb.ACCOUNT: [(account,) for account in ACCOUNTS],
@@ -359,6 +360,29 @@ def outcome(dialect: Dialect, sent: Body) -> object:
         return without_habits(dialect.decode(Call(request_id="req_1"), sent, edit=False))
     except CallerError as error:
         return type(error), error.param, error.message
+
+
+@each
+@pytest.mark.parametrize("call", [CALL, CHINESE], ids=["English", "Chinese"])
+def test_taking_back(dialect: Dialect, call: Call) -> None:
+    """Will it be stopped, or not? And it is told apart from what failed by itself."""
+    (running, *_), hands = [job for job in JOBS if job.result is None and job.error is None], HERE
+    stopping = dialect.taken_back(call, running, hands, stopping=True)
+    late = dialect.taken_back(call, running, hands, stopping=False)
+    assert (stopping.status, late.status) == (202, 409)
+    before, during, after = (fields(reply) for reply in (dialect.task(call, running, hands), stopping, late))
+    assert during == {**before, "cancelling": True}
+    assert {**after, **before} == after and {"error", "message"} <= after.keys() - before.keys()
+    for job in JOBS[:2]:
+        assert dialect.taken_back(call, job, hands, stopping=False) == dialect.task(call, job, hands)
+    told = [fields(dialect.error(call, kind("why"))) for kind in (errors.Cancelled, errors.Failed, errors.TooLate)]
+    assert [one for one in told if told.count(one) > 1] == []
+    assert dialect.row(errors.Cancelled("why")).status == 499
+
+
+def fields(reply: Reply) -> Mapping[str, object]:
+    assert isinstance(reply.body, Mapping)
+    return reply.body
 
 
 @each

@@ -11,6 +11,7 @@ import pytest
 
 from pictura.core.errors import (
     BadRequest,
+    Cancelled,
     CapReached,
     Failed,
     Forbidden,
@@ -651,7 +652,7 @@ async def test_a_job_that_was_not_sent_is_cancelled(engine: Engine, provider: Sc
     handle = await engine.submit()
     assert engine.gateway.forsake(handle)
     outcome = await outcome_of(handle)
-    assert isinstance(error_of(outcome), NotFound)
+    assert isinstance(error_of(outcome), Cancelled)
     assert engine.job(outcome).state is JobState.CANCELLED
     assert engine.purse() == (0, 0)
     assert not provider.calls
@@ -713,8 +714,11 @@ async def test_a_task_is_taken_back_at_its_vendor(engine: Engine, provider: Scri
     assert [task.upstream_id for task in provider.cancelled] == ["task-1"]
     opened.set()
     outcome = await outcome_of(handle)
-    assert error_of(outcome).message == "the task was cancelled"
-    assert engine.job(handle).state is JobState.CANCELLED
+    assert isinstance(error_of(outcome), Cancelled)
+    assert "Failed" in (engine.attempts(handle)[0].error or "")
+    job = engine.job(handle)
+    assert job.state is JobState.CANCELLED
+    assert job.error and isinstance(jobs.revived(job.error), Cancelled)
     assert len(provider.calls) == 1
     assert engine.purse() == (0, 0)
 

@@ -9,6 +9,8 @@
     │  │  └─ TooSlow            a body that did not come
     │  ├─ NotFound              no such file or path for this caller
     │  │  └─ UnknownJob         no such job, or somebody else's
+    │  ├─ Cancelled             a job that its client took back
+    │  ├─ TooLate               … or would, but it goes on
     │  ├─ UnknownModel          no card has this name
     │  │  └─ RetiredModel       a card has it, but its vendor switched it off
     │  ├─ Unauthorized          no key, a wrong one, an expired one
@@ -93,6 +95,20 @@ class UnknownJob(NotFound):
     """No job of this id, as far as this caller may know."""
 
     code = "job_not_found"
+
+
+class Cancelled(CallerError):
+    """A job that its client took back: nothing came of it, and nothing is charged. 499 as in google.rpc."""
+
+    code = "cancelled"
+    status = 499
+
+
+class TooLate(CallerError):
+    """A job that cannot be taken back: it goes on, and what it draws is kept and charged."""
+
+    code = "too_late"
+    status = 409
 
 
 class UnknownModel(CallerError):

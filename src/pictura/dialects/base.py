@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Literal, Protocol
 import msgspec
 
 from pictura.core import datasheet
-from pictura.core.errors import BadRequest, InsufficientBalance, PicturaError
+from pictura.core.errors import BadRequest, InsufficientBalance, PicturaError, TooLate
 from pictura.core.job import JobState
 from pictura.core.model import ModelCard
 from pictura.core.picture import Inline
@@ -56,7 +56,7 @@ class Verb(Enum):
     """What the house does for a route, and what it hands to the route's `answer` method."""
 
     DRAW = "draw"  # decode, submit, wait; answered by Dialect.picture / Dialect.event
-    CANCEL = "cancel"  # the same, after its vendor was asked to stop
+    CANCEL = "cancel"  # the same, and whether it is being stopped, after its vendor was asked to
     JOB = "job"  # JobView of the job named by place["id"], and the Hands for its pictures
     CATALOGUE = "catalogue"  # list[ModelView], in catalogue order
     MODEL = "model"  # ModelView of the model named by place["id"]; UnknownModel where there is none
@@ -86,12 +86,16 @@ def drawing(path: str, *, edit: bool = False, own: bool = False) -> tuple[Route,
     return (
         Route("POST", path, Verb.DRAW, edit=edit, own=own),
         Route("GET", path + "/{id}", Verb.JOB, _task, own=own),
-        Route("DELETE", path + "/{id}", Verb.CANCEL, _task, own=own),
+        Route("DELETE", path + "/{id}", Verb.CANCEL, _taken_back, own=own),
     )
 
 
 def _task(dialect: Dialect, call: Call, job: JobView, hands: Hands) -> Reply:
     return dialect.task(call, job, hands)
+
+
+def _taken_back(dialect: Dialect, call: Call, job: JobView, hands: Hands, stopping: bool) -> Reply:
+    return dialect.taken_back(call, job, hands, stopping=stopping)
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -227,6 +231,20 @@ class Dialect(ABC):
         progress = {} if job.progress is None else {"progress": job.progress}
         created = {"created": self.moment(job.created_ms)}
         return Reply({**told, **progress, **created}, headers={"retry-after": str(POLL_S)})
+
+    def taken_back(self, call: Call, job: JobView, hands: Hands, *, stopping: bool) -> Reply:
+        """How a job stands whose client wants it no more: 202 while it is being stopped, 409 where it goes on all the
+        same, and the answer itself once it has ended.
+        """
+        reply = self.task(call, job, hands)
+        if job.result is not None or job.error is not None:
+            return reply
+        if stopping:
+            return Reply({**_fields(reply), "cancelling": True}, 202, reply.headers)
+        late = TooLate("this cannot be stopped any more; it goes on, and what it draws is kept and charged")
+        wrong = self.error(call, late)
+        told = {**_fields(reply), **_fields(wrong), "message": self.said(call, late)}
+        return Reply(told, wrong.status, reply.headers)
 
     def said(self, call: Call, error: PicturaError) -> str:
         """What is wrong, for a reader."""

@@ -20,7 +20,16 @@ from pictura.core.money import show
 #: Whose sentence says it all; what the English message adds is a hint for those who write clients.
 _COMPLETE = frozenset(
     {
-        *("unauthorized", "model_not_found", "job_not_found", "upstream_unreachable", "upstream_throttled", "timeout"),
+        *(
+            "unauthorized",
+            "model_not_found",
+            "job_not_found",
+            "cancelled",
+            "too_late",
+            "upstream_unreachable",
+            "upstream_throttled",
+            "timeout",
+        ),
         *("upstream_lost", "upstream_malformed", "internal_error", "request_timeout"),
     }
 )
@@ -33,6 +42,8 @@ _SENTENCES: Mapping[str, str] = {
     "request_timeout": "请求体传输超时",
     "not_found": "接口不存在",
     "job_not_found": "任务不存在，或不属于当前项目",
+    "cancelled": "任务已取消，不收取费用",
+    "too_late": "任务已无法取消，将继续执行并照常计费",
     "model_not_found": "模型不存在，可用模型见 GET /v1/models",
     "model_retired": "该模型已下线",
     "unauthorized": "无效的令牌，请以 Authorization: Bearer <key> 提供有效的密钥",

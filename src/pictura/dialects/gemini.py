@@ -49,6 +49,8 @@ ERRORS = {
     "request_timeout": ErrorRow(408, _DEADLINE),
     "not_found": ErrorRow(404, "NOT_FOUND"),
     "job_not_found": ErrorRow(404, "NOT_FOUND"),
+    "cancelled": ErrorRow(499, "CANCELLED"),
+    "too_late": ErrorRow(409, "ABORTED"),
     "model_not_found": ErrorRow(404, "NOT_FOUND"),
     "model_retired": ErrorRow(404, "NOT_FOUND"),
     "unauthorized": ErrorRow(401, "UNAUTHENTICATED"),

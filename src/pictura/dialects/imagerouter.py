@@ -52,6 +52,8 @@ ERRORS = {
     "request_timeout": ErrorRow(408, _WRONG),
     "not_found": ErrorRow(404, _WRONG),
     "job_not_found": ErrorRow(404, _WRONG),
+    "cancelled": ErrorRow(499, "request_cancelled"),
+    "too_late": ErrorRow(409, "too_late"),
     "model_not_found": ErrorRow(400, _WRONG),
     "model_retired": ErrorRow(400, _WRONG),
     "unauthorized": ErrorRow(401, "unauthorized"),

@@ -52,6 +52,8 @@ ERRORS: Mapping[str, ErrorRow] = {
     "request_timeout": ErrorRow(408, _OWN, "read_request_body_failed"),
     "not_found": ErrorRow(404, "invalid_request_error", ""),
     "job_not_found": ErrorRow(404, _OWN, "task_not_exist"),
+    "cancelled": ErrorRow(499, _OWN, "task_cancelled"),
+    "too_late": ErrorRow(409, _OWN, "task_not_cancellable"),
     "model_not_found": ErrorRow(404, _OWN, "model_not_found"),
     "model_retired": ErrorRow(404, _OWN, "model_not_found"),
     "unauthorized": ErrorRow(401, _OWN, ""),

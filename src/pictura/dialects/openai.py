@@ -47,6 +47,8 @@ ERRORS = {
     "request_timeout": ErrorRow(408, _WRONG, "request_timeout"),
     "not_found": ErrorRow(404, _WRONG),
     "job_not_found": ErrorRow(404, _WRONG, "job_not_found"),
+    "cancelled": ErrorRow(499, _WRONG, "cancelled"),
+    "too_late": ErrorRow(409, _WRONG, "too_late"),
     "model_not_found": ErrorRow(404, _WRONG, "model_not_found"),
     "model_retired": ErrorRow(404, _WRONG, "model_not_found"),
     "unauthorized": ErrorRow(401, _WRONG, "invalid_api_key"),

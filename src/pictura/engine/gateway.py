@@ -15,7 +15,7 @@ from functools import partial
 import msgspec
 
 from pictura.core import ids
-from pictura.core.errors import HouseError, Lost, NotFound, PicturaError, UnknownJob
+from pictura.core.errors import Cancelled, HouseError, Lost, PicturaError, UnknownJob
 from pictura.core.job import JobState
 from pictura.core.request import ImageRequest, Upload
 from pictura.core.result import Delivered, ImageResult, Piece
@@ -264,7 +264,7 @@ class Gateway:
             if not handle.forsaken:
                 outcome.error = HouseError("this gateway is stopping; the job goes on when it starts again")
                 raise
-            outcome.error = NotFound("this request was cancelled before it was sent")
+            outcome.error = Cancelled("this request was cancelled before it was sent")
             await self._end(run, JobState.CANCELLED, outcome.error)
         except PicturaError as error:
             outcome.error = error
@@ -284,7 +284,8 @@ class Gateway:
         came = [part for part in parts if isinstance(part, Finished)]
         errors = [part for part in parts if isinstance(part, PicturaError)]
         if not came:
-            error = worst(errors)
+            # What its vendor says of a job that was taken back is its attempts' affair.
+            error = Cancelled("this request was cancelled; nothing is charged") if run.cancelled else worst(errors)
             await self._end(run, JobState.CANCELLED if run.cancelled else self._end_state(errors), error)
             raise error
         result, cost = _assembled(run.job, plan, came, errors)

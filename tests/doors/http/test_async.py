@@ -48,6 +48,8 @@ WAYS = {
 every_way = pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
 
 FOX = {"model": MODEL, "prompt": "a fox", "size": "1024x1024", "response_format": "url", "output_format": "png"}
+#: Drawn by a vendor whose tasks can be stopped.
+STOPPABLE = "fal-ai/flux/dev"
 TASK_KEYS = {"id", "task_id", "object", "status"}
 
 
@@ -228,6 +230,44 @@ async def test_without_a_key(way: Way, door: Door) -> None:
     for key in ("", "sk-nobodys"):
         headers = {"Host": client(door, way).host}
         assert (await door.send("GET", f"{way.path}/{id}", key=key, headers=headers)).status == 401
+
+
+# -- taking back --
+
+
+@every_way
+async def test_a_task_that_its_vendor_can_stop(way: Way, door: Door) -> None:
+    """Simulated, so that the vendor's own wire is spoken."""
+    fields = {"model": STOPPABLE, "prompt": "[fault:long 60] a fox"}
+    path = f"{way.path}/{task(await begin(door, way, fields, TEST), 'queued').id}"
+    answer = await take_back(door, way, path, TEST)
+    assert answer.status == 202
+    assert answer.fields["status"] in ("queued", "in_progress")
+    assert (answer.fields["cancelling"], "error" in answer.fields) == (True, False)
+    ended = await client(door, way, TEST).outcome(answer.headers["x-pictura-job"], path=way.path)
+    for answer in (ended, await take_back(door, way, path, TEST)):
+        assert (answer.status, answer.fields["status"]) == (200, "failed")
+        assert "this request was cancelled" in str(answer.fields["message"])
+
+
+@every_way
+async def test_a_task_that_its_vendor_cannot_stop(way: Way, door: Door, upstream: Upstream) -> None:
+    enough, before = asyncio.Event(), door.purse().balance
+    upstream.always = when(enough)
+    id = task(await begin(door, way), "queued").id
+    await upstream.wait_for(1)
+    answer = await take_back(door, way, f"{way.path}/{id}")
+    assert answer.status == 409
+    assert (answer.fields["id"], answer.fields["status"]) == (id, "in_progress")
+    assert "cannot be stopped" in str(answer.fields["message"]) and "error" in answer.fields
+    enough.set()
+    done = await client(door, way).outcome(id, path=way.path)
+    assert (await take_back(door, way, f"{way.path}/{id}")).fields.keys() == done.fields.keys()
+    assert door.purse().balance == before - PRICE
+
+
+async def take_back(door: Door, way: Way, path: str, key: str = LIVE) -> Answer:
+    return await door.send("DELETE", path, key=key, headers={"Host": client(door, way).host})
 
 
 # -- what is refused at once --

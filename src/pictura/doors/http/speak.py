@@ -100,19 +100,20 @@ class Speaker:
             return
         if found.route.verb is Verb.CANCEL:
             view = self._views.job(call, key)
-            await self._house.gateway.cancel(view.id, view.project_id)
-        if found.route.verb in (Verb.JOB, Verb.CANCEL):
+            stopping = await self._house.gateway.cancel(view.id, view.project_id)
+            reply, call = self._job(visit, found, call, key, stopping)
+        elif found.route.verb is Verb.JOB:
             reply, call = self._job(visit, found, call, key)
         else:
             reply = answer(found.route, found.dialect, call, *await self._views.of(found.route.verb, call, key))
         await incoming.drain()
         await send_reply(send, reply, _headers(call))
 
-    def _job(self, visit: Visit, found: Found, call: Call, key: Key | None) -> tuple[Reply, Call]:
+    def _job(self, visit: Visit, found: Found, call: Call, key: Key | None, *more: bool) -> tuple[Reply, Call]:
         assert found.route is not None
         view = self._views.job(call, key)
         call = msgspec.structs.replace(call, job_id=view.id, sandbox=view.sandbox)
-        return answer(found.route, found.dialect, call, view, Handed(self._house, visit)), call
+        return answer(found.route, found.dialect, call, view, Handed(self._house, visit), *more), call
 
     async def _refuse(self, dialect: Dialect, call: Call, error: PicturaError, incoming: Incoming, send: Send) -> None:
         reply = dialect.error(call, error)
