@@ -1,13 +1,21 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
+import msgspec
 import pytest
 
 from pictura.core import errors
+from pictura.core.capability import check
 from pictura.core.errors import PicturaError
+from pictura.core.model import Choice, Flag, Inputs, Mask, ModelCard, Prompt, Source, Span
+from pictura.core.request import ImageRequest, InputPicture
+from pictura.core.size import ListedPixels, OwnSize, Shapes, Size, Sizes, fit
 from pictura.core.views import Call
 from pictura.dialects import chinese
+from pictura.dialects.openopen8 import OpenOpen8
+from tests.dialects.speaking import complaint
 
 KINDS = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, PicturaError)]
 
@@ -26,7 +34,19 @@ KINDS = [kind for kind in vars(errors).values() if isinstance(kind, type) and is
             errors.Unsupported("no", param="size", allowed=("1024x1024", "auto")),
             "该模型不支持此参数值：size，可选值：1024x1024, auto",
         ),
-        (errors.Unsupported("m takes no mask", param="mask"), "该模型不支持此参数值：mask（m takes no mask）"),
+        (errors.Unsupported("m takes no mask", param="mask"), "该模型不支持此参数值：mask，请勿传入"),
+        (errors.Missing("m works on a picture", param="image"), "缺少必填参数：image"),
+        (errors.Missing("no", param="mask", allowed=("mask", "prompt")), "缺少必填参数：mask 或 prompt"),
+        (
+            errors.OutOfBounds("no", param="prompt", count=32_001, most=32_000),
+            "参数超出允许范围：prompt，当前 32,001，最多允许 32,000",
+        ),
+        (errors.OutOfBounds("no", param="n", count=0, least=1, most=10), "参数超出允许范围：n，当前 0，允许 1–10"),
+        (errors.OutOfBounds("told by a stranger", param="n"), "参数超出允许范围：n（told by a stranger）"),
+        (errors.BadRequest("no", param="size", allowed=("2K", "auto")), "请求参数有误：size，可选值：2K, auto"),
+        (errors.Forbidden("no", allowed=("fox", "wolf*")), "该令牌无权执行此操作：仅可使用 fox, wolf*"),
+        (errors.Cancelled("no"), "任务已取消，不收取费用"),
+        (errors.TooLate("no"), "任务已无法取消，将继续执行并照常计费"),
         (errors.BadRequest("picture 2 is not whole"), "请求参数有误（picture 2 is not whole）"),
         (errors.UnknownModel("no model is called x"), "模型不存在，可用模型见 GET /v1/models"),
         (
@@ -40,6 +60,87 @@ KINDS = [kind for kind in vars(errors).values() if isinstance(kind, type) and is
 )
 def test_sentences(error: PicturaError, told: str) -> None:
     assert chinese.said(error) == told
+
+
+#: A request that each of the checks refuses; sizes, n and pictures among them.
+REFUSED: Mapping[str, ImageRequest] = {
+    "no prompt": ImageRequest(model="m"),
+    "a long prompt": ImageRequest(model="m", prompt="x" * 11),
+    "an option it does not know": ImageRequest(model="m", prompt="p", params={"style": "vivid"}),
+    "a word it does not know": ImageRequest(model="m", prompt="p", params={"quality": "best"}),
+    "a number beyond": ImageRequest(model="m", prompt="p", params={"seed": 10}),
+    "no truth": ImageRequest(model="m", prompt="p", params={"tiling": "yes"}),
+    "n": ImageRequest(model="m", prompt="p", n=11),
+    "a picture": ImageRequest(model="m", prompt="p", images=(InputPicture(ref="upload:0"),)),
+    "a mask": ImageRequest(model="m", prompt="p", mask=InputPicture(ref="upload:0")),
+    "a jpeg that one sees through": ImageRequest(
+        model="m", prompt="p", params={"background": "transparent"}, output_format="jpeg"
+    ),
+}
+PLAIN = ModelCard(
+    id="m",
+    prompt=Prompt(max_chars=10),
+    params={
+        "quality": Choice(("low", "high")),
+        "seed": Span(0, 9),
+        "tiling": Flag(),
+        "background": Choice(("transparent",)),
+    },
+    source=Source("a test", "2026-11"),
+)
+EDITS = msgspec.structs.replace(
+    PLAIN, modes=("edit",), inputs=Inputs(count=2, required=True, least=2), mask=Mask(), required=(("mask", "prompt"),)
+)
+PICTURES = tuple(InputPicture(ref=f"upload:{number}") for number in range(3))
+OF_EDITS: Mapping[str, ImageRequest] = {
+    "no picture": ImageRequest(model="m", prompt="p"),
+    "a mask without its picture": ImageRequest(model="m", prompt="p", mask=PICTURES[0]),
+    "one picture": ImageRequest(model="m", prompt="p", images=PICTURES[:1]),
+    "three pictures": ImageRequest(model="m", prompt="p", images=PICTURES),
+}
+BODIES: Mapping[str, Mapping[str, object]] = {
+    "no model": {"prompt": "p"},
+    "n": {"model": "m", "n": 11},
+    "a bad size": {"model": "m", "size": "banana"},
+    "a delivery": {"model": "m", "response_format": "fax"},
+    "a format": {"model": "m", "output_format": "exe"},
+    "a flag": {"model": "m", "watermark": "perhaps"},
+    "17 pictures": {"model": "m", "images": ["https://a.example/a"] * 17},
+    "two masks": {"model": "m", "mask": ["https://a.example/a"] * 2},
+}
+
+
+@pytest.mark.parametrize(
+    ("request_", "card"),
+    [*((one, PLAIN) for one in REFUSED.values()), *((one, EDITS) for one in OF_EDITS.values())],
+    ids=[*REFUSED, *OF_EDITS],
+)
+def test_what_a_model_does_not_take_needs_no_english(request_: ImageRequest, card: ModelCard) -> None:
+    problems = check(request_, card)
+    assert problems
+    for problem in problems:
+        assert_chinese(problem)
+
+
+@pytest.mark.parametrize("fields", BODIES.values(), ids=BODIES)
+def test_what_a_router_does_not_take_needs_no_english(fields: Mapping[str, object]) -> None:
+    assert_chinese(complaint(OpenOpen8(), fields))
+
+
+@pytest.mark.parametrize("sizes", [ListedPixels(values=("64x64",)), OwnSize(), Shapes(tiers=("1K",))])
+def test_a_size_that_is_not_had_needs_no_english(sizes: Sizes) -> None:
+    with pytest.raises(errors.Unsupported) as caught:
+        fit(Size(width=9, height=9), sizes)
+    assert_chinese(caught.value)
+
+
+def assert_chinese(error: PicturaError) -> None:
+    """No English sentence, in brackets or not: names and values alone."""
+    told = chinese.said(error)
+    assert re.match("[\u4e00-\u9fff]", told)
+    assert error.message not in told and "（" not in told
+    assert any(name in told for name in (error.param, *error.allowed) if name)
+    assert not re.search("[a-z]+ [a-z]+ [a-z]+", told)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -12,6 +12,7 @@ from pictura.core import errors, ids
 from pictura.core.errors import (
     BadRequest,
     CallerError,
+    Cancelled,
     Failed,
     HouseError,
     InsufficientBalance,
@@ -287,7 +288,7 @@ async def test_the_newest_jobs_page_by_page(database: SqliteDatabase, key: Key, 
 KEPT: list[PicturaError] = [
     BadRequest("wrong", param="size"),
     Unsupported("no", param="size", allowed=("a",)),
-    NotFound("cancelled"),
+    Cancelled("as asked"),
     RateLimited("slow", retry_after_s=9),
     Refused("no", reason="violence", by="openai"),
     Refused("no", reason="violence", by="openai", billed=True),
@@ -304,7 +305,7 @@ KEPT: list[PicturaError] = [
 def test_an_error_is_raised_again_as_it_was(error: PicturaError) -> None:
     again = jobs.revived(msgspec.json.decode(msgspec.json.encode(jobs.stored(error)), type=jobs.StoredError))
     assert type(again) is type(error)
-    for name in ("message", "param", "possibly_billed", "status", "code"):
+    for name in ("message", "param", "allowed", "possibly_billed", "status", "code"):
         assert getattr(again, name) == getattr(error, name)
     for name in ("retry_after_s", "reason", "by"):
         assert getattr(again, name, None) == getattr(error, name, None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from pictura.core.errors import BadRequest, Unsupported
+from pictura.core.errors import BadRequest, Missing, OutOfBounds, Unsupported
 from pictura.core.model import Choice, Descriptor, Flag, ModelCard, Span, Words
 from pictura.core.request import ImageRequest
 
@@ -93,6 +93,11 @@ def allowed(descriptor: Descriptor) -> tuple[str, ...]:
     return ("any value",)
 
 
+def _plainly(descriptor: Descriptor) -> tuple[str, ...]:
+    """What may be written, as far as possible without words of any language."""
+    return (f"{descriptor.low:.15g}–{descriptor.high:.15g}",) if isinstance(descriptor, Span) else allowed(descriptor)
+
+
 def _number(text: str) -> object:
     if not _NUMBER.fullmatch(text.strip()):
         return text
@@ -109,25 +114,30 @@ def check_prompt(request: ImageRequest, card: ModelCard, *, whole: bool = False)
     prompt, note = (request.whole_prompt, "; systemInstruction is its beginning") if whole else (request.prompt, "")
     if not prompt.strip():
         if card.prompt.need == "required":
-            yield BadRequest(f"prompt is required: {card.id} draws from a text", param="prompt")
+            yield Missing(f"prompt is required: {card.id} draws from a text", param="prompt")
     elif card.prompt.need == "none":
         yield Unsupported(f"{card.id} takes no prompt; leave it out, or send an empty one{note}", param="prompt")
     elif len(prompt) > limit:
-        yield BadRequest(
-            f"prompt has {len(prompt):,} characters; {card.id} takes at most {limit:,}{note}", param="prompt"
+        yield OutOfBounds(
+            f"prompt has {len(prompt):,} characters; {card.id} takes at most {limit:,}{note}",
+            param="prompt",
+            count=len(prompt),
+            most=limit,
         )
 
 
 def _pictures(request: ImageRequest, card: ModelCard) -> Iterator[BadRequest]:
-    count = len(request.images)
-    if count and not card.inputs.count:
+    count, most = len(request.images), card.inputs.count
+    if count and not most:
         yield Unsupported(f"{card.id} takes no input pictures; use a model that edits", param="image")
-    elif count > card.inputs.count:
-        yield BadRequest(f"{count} pictures were sent; {card.id} takes at most {card.inputs.count}", param="image")
+    elif count > most:
+        told = f"{count} pictures were sent; {card.id} takes at most {most}"
+        yield OutOfBounds(told, param="image", count=count, most=most)
     elif not count and (card.inputs.required or "generate" not in card.modes):
-        yield BadRequest(f"image is required: {card.id} works on a picture", param="image")
+        yield Missing(f"image is required: {card.id} works on a picture", param="image")
     elif card.inputs.required and count < card.inputs.least:
-        yield BadRequest(f"{card.id} needs {card.inputs.least} pictures, not {count}", param="image")
+        told = f"{card.id} needs {card.inputs.least} pictures, not {count}"
+        yield OutOfBounds(told, param="image", count=count, least=card.inputs.least, most=most)
 
 
 def _mask(request: ImageRequest, card: ModelCard) -> Iterator[BadRequest]:
@@ -136,14 +146,15 @@ def _mask(request: ImageRequest, card: ModelCard) -> Iterator[BadRequest]:
     if card.mask is None:
         yield Unsupported(f"{card.id} takes no mask; leave it out", param="mask")
     elif not request.images:
-        yield BadRequest("a mask needs the picture it belongs to; send image too", param="mask")
+        yield Missing("a mask needs the picture it belongs to; send image too", param="mask", allowed=("image",))
 
 
 def _count(request: ImageRequest, card: ModelCard) -> Iterator[BadRequest]:
     most = most_pictures(card)
     if not 1 <= request.n <= most:
         drawn = "1 picture" if most == 1 else f"1 to {most} pictures"
-        yield BadRequest(f"n is {request.n}; {card.id} draws {drawn} a request", param="n")
+        told = f"n is {request.n}; {card.id} draws {drawn} a request"
+        yield OutOfBounds(told, param="n", count=request.n, least=1, most=most)
 
 
 def _options(request: ImageRequest, card: ModelCard) -> Iterator[BadRequest]:
@@ -156,17 +167,16 @@ def _options(request: ImageRequest, card: ModelCard) -> Iterator[BadRequest]:
             if name not in PREFERENCES and not neutral(value):
                 yield Unsupported(f"{card.id} does not take {name}; leave it out", param=name)
         elif not takes(value, descriptor) and not (neutral(value) and isinstance(descriptor, Choice)):
-            words = ", ".join(allowed(descriptor))
-            yield Unsupported(
-                f"{name} {_shown(value)} is not allowed; allowed: {words}", param=name, allowed=allowed(descriptor)
-            )
+            told = f"{name} {_shown(value)} is not allowed; allowed: {', '.join(allowed(descriptor))}"
+            yield Unsupported(told, param=name, allowed=_plainly(descriptor))
 
 
 def _needed(request: ImageRequest, card: ModelCard) -> Iterator[BadRequest]:
     said = {*request.params, *(("mask",) if request.mask else ())}
     for group in card.required:
         if not said.intersection(group):
-            yield BadRequest(f"{' or '.join(group)} is required: {card.id} cannot do without", param=group[0])
+            told = f"{' or '.join(group)} is required: {card.id} cannot do without"
+            yield Missing(told, param=group[0], allowed=group)
 
 
 def _output(request: ImageRequest, card: ModelCard) -> Iterator[BadRequest]:

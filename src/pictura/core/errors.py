@@ -3,6 +3,8 @@
     PicturaError
     ├─ CallerError              4xx; never retried
     │  ├─ BadRequest            the request is wrong: says what, and what is allowed
+    │  │  ├─ Missing            a field that cannot be left out
+    │  │  ├─ OutOfBounds        too much of something, or too little
     │  │  ├─ Unsupported        a value this model does not take
     │  │  ├─ TooLarge           too many bytes
     │  │  ├─ WrongMediaType     a body of a kind that is not read here, or a compressed one
@@ -65,8 +67,28 @@ class BadRequest(CallerError):
     code = "invalid_request"
 
 
+class Missing(BadRequest):
+    """Something cannot be left out: `param`, or one of what `allowed` lists."""
+
+    code = "missing_value"
+
+
+class OutOfBounds(BadRequest):
+    """There is too much of `param`, or too little: `count`, where `least` to `most` are taken."""
+
+    code = "out_of_bounds"
+
+    def __init__(
+        self, message: str, *, param: str | None = None, count: int = 0, least: int = 0, most: int = 0
+    ) -> None:
+        super().__init__(message, param=param)
+        self.count = count
+        self.least = least
+        self.most = most
+
+
 class Unsupported(BadRequest):
-    """A value that this model does not take: `param` names it, `allowed` lists what would be taken."""
+    """A value that this model does not take: `param` names it, `allowed` lists what would be taken; nothing: ()."""
 
     code = "unsupported_value"
 

@@ -138,6 +138,7 @@ def parse(text: str, param: str = "size") -> Size:
     raise BadRequest(
         f"{param} {text[:40]!r} is not a size; write 1024x1024 (pixels), 16:9 (aspect), 2K (tier) or auto",
         param=param,
+        allowed=("1024x1024", "16:9", "2K", "auto"),
     )
 
 

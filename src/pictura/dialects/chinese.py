@@ -1,4 +1,5 @@
-"""What our errors say in Chinese, for the routers whose own servers do: by class, with the error's own facts.
+"""What our errors say in Chinese, for the routers whose own servers do: by class, with the error's own facts: the
+field, what is allowed, how much there was, dollars, seconds.
 
 What only the English message knows (which picture, which URL) follows it in brackets.
 """
@@ -9,7 +10,10 @@ from collections.abc import Mapping
 
 from pictura.core.errors import (
     BadRequest,
+    Forbidden,
     InsufficientBalance,
+    Missing,
+    OutOfBounds,
     PicturaError,
     RateLimited,
     RetiredModel,
@@ -36,6 +40,8 @@ _COMPLETE = frozenset(
 
 _SENTENCES: Mapping[str, str] = {
     "invalid_request": "请求参数有误",
+    "missing_value": "缺少必填参数",
+    "out_of_bounds": "参数超出允许范围",
     "unsupported_value": "该模型不支持此参数值",
     "too_large": "请求内容过大",
     "unsupported_media_type": "不支持的请求体类型或编码",
@@ -85,6 +91,17 @@ def _facts(error: PicturaError) -> str:
         return f"请在 {error.retry_after_s} 秒后重试"
     if isinstance(error, RetiredModel) and error.successor:
         return f"请改用 {error.successor}"
-    if isinstance(error, Unsupported) and error.param and error.allowed:
+    if isinstance(error, Forbidden) and error.allowed:
+        return f"仅可使用 {', '.join(error.allowed)}"
+    return _value_facts(error) if isinstance(error, BadRequest) and error.param else ""
+
+
+def _value_facts(error: BadRequest) -> str:
+    if isinstance(error, Missing):
+        return " 或 ".join(error.allowed or (str(error.param),))
+    if isinstance(error, OutOfBounds) and error.most:
+        bounds = f"允许 {error.least:,}–{error.most:,}" if error.least else f"最多允许 {error.most:,}"
+        return f"{error.param}，当前 {error.count:,}，{bounds}"
+    if error.allowed:
         return f"{error.param}，可选值：{', '.join(error.allowed)}"
-    return ""
+    return f"{error.param}，请勿传入" if isinstance(error, Unsupported) else ""

@@ -43,6 +43,8 @@ _DEADLINE = "DEADLINE_EXCEEDED"
 ERRORS = {
     "caller_error": ErrorRow(400, _ARGUMENT),
     "invalid_request": ErrorRow(400, _ARGUMENT),
+    "missing_value": ErrorRow(400, _ARGUMENT),
+    "out_of_bounds": ErrorRow(400, _ARGUMENT),
     "unsupported_value": ErrorRow(400, _ARGUMENT),
     "too_large": ErrorRow(413, _ARGUMENT),
     "unsupported_media_type": ErrorRow(415, _ARGUMENT),

@@ -46,6 +46,8 @@ _INTERNAL = "internal_error"
 ERRORS = {
     "caller_error": ErrorRow(400, _WRONG),
     "invalid_request": ErrorRow(400, _WRONG),
+    "missing_value": ErrorRow(400, _WRONG),
+    "out_of_bounds": ErrorRow(400, _WRONG),
     "unsupported_value": ErrorRow(400, _WRONG),
     "too_large": ErrorRow(413, _WRONG),
     "unsupported_media_type": ErrorRow(415, _WRONG),

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from pictura.core import size
-from pictura.core.errors import BadRequest, Unsupported
+from pictura.core.errors import BadRequest, OutOfBounds, Unsupported
 from pictura.core.request import Delivery, InputPicture
 from pictura.core.size import Size
 
@@ -57,7 +57,8 @@ def within(low: int, high: int) -> Reader[int]:
     def read(value: object, param: str) -> int:
         found = integer(value, param, wanted)
         if not low <= found <= high:
-            raise wrong(param, wanted, found)
+            told = f"{param} must be {wanted}, not {shown(found)}"
+            raise OutOfBounds(told, param=param, count=found, least=low, most=high)
         return found
 
     return read
@@ -77,7 +78,7 @@ def flag(value: object, param: str) -> bool:
         return True
     if said is False or said == "false":
         return False
-    raise wrong(param, "true or false", value)
+    raise wrong(param, "true or false", value, ("true", "false"))
 
 
 def anything(value: object, param: str) -> object:
@@ -131,8 +132,8 @@ def modalities(value: object, param: str) -> list[str] | None:
     return None if kinds == ["IMAGE"] else kinds
 
 
-def wrong(param: str, wanted: str, value: object) -> BadRequest:
-    return BadRequest(f"{param} must be {wanted}, not {shown(value)}", param=param)
+def wrong(param: str, wanted: str, value: object, allowed: tuple[str, ...] = ()) -> BadRequest:
+    return BadRequest(f"{param} must be {wanted}, not {shown(value)}", param=param, allowed=allowed)
 
 
 def shown(value: object) -> str:

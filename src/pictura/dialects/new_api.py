@@ -46,6 +46,8 @@ _UPSTREAM = "upstream_error"
 ERRORS: Mapping[str, ErrorRow] = {
     "caller_error": ErrorRow(400, _OWN, "invalid_request"),
     "invalid_request": ErrorRow(400, _OWN, "invalid_request"),
+    "missing_value": ErrorRow(400, _OWN, "invalid_request"),
+    "out_of_bounds": ErrorRow(400, _OWN, "invalid_request"),
     "unsupported_value": ErrorRow(400, _OWN, "invalid_request"),
     "too_large": ErrorRow(413, _OWN, "read_request_body_failed"),
     "unsupported_media_type": ErrorRow(415, _OWN, "invalid_request"),

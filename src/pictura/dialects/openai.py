@@ -41,6 +41,8 @@ _SERVER = "server_error"
 ERRORS = {
     "caller_error": ErrorRow(400, _WRONG),
     "invalid_request": ErrorRow(400, _WRONG),
+    "missing_value": ErrorRow(400, _WRONG),
+    "out_of_bounds": ErrorRow(400, _WRONG),
     "unsupported_value": ErrorRow(400, _WRONG, "invalid_value"),
     "too_large": ErrorRow(413, _WRONG, "request_too_large"),
     "unsupported_media_type": ErrorRow(415, _WRONG, "unsupported_media_type"),

@@ -18,7 +18,7 @@ from typing import Literal
 import msgspec
 
 from pictura.core import ids, size
-from pictura.core.errors import BadRequest, Unsupported
+from pictura.core.errors import BadRequest, Missing, OutOfBounds, Unsupported
 from pictura.core.request import Body, Delivery, ImageRequest, InputPicture, Turn, Upload, marked
 from pictura.core.size import AUTO, Size
 from pictura.core.views import Call
@@ -151,7 +151,7 @@ def decode_union(call: Call, body: Body, habits: Habits, *, edit: bool) -> Image
     told = Told(body)
     model = told.one("model", word, "") or call.place.get("model", "") or habits.model
     if not model:
-        raise BadRequest(habits.no_model, param="model")
+        raise Missing(habits.no_model, param="model")
     prompt, images, turns, ignored = _talk(told)
     mask = _mask(told)
     _check_pictures(images, habits, missing=edit and not habits.bare_edits)
@@ -482,16 +482,22 @@ def _place_in_form(picture: InputPicture) -> float:
 def _mask(told: Told) -> InputPicture | None:
     masks = [mask for _, said in told.all("mask") for mask in _pictures(said.value, said.param)]
     if len(masks) > 1:
-        raise BadRequest(f"{len(masks)} masks were sent; one is taken, for the first picture", param="mask")
+        raise OutOfBounds(
+            f"{len(masks)} masks were sent; one is taken, for the first picture",
+            param="mask",
+            count=len(masks),
+            most=1,
+        )
     return masks[0] if masks else None
 
 
 def _check_pictures(images: Sequence[InputPicture], habits: Habits, *, missing: bool) -> None:
     most = habits.limits.pictures
     if len(images) > most:
-        raise BadRequest(f"{len(images)} pictures were sent; at most {most} are taken", param="image")
+        told = f"{len(images)} pictures were sent; at most {most} are taken"
+        raise OutOfBounds(told, param="image", count=len(images), most=most)
     if missing and not images:
-        raise BadRequest("image is required: send the picture to edit, as a file or as image_url", param="image")
+        raise Missing("image is required: send the picture to edit, as a file or as image_url", param="image")
 
 
 # -- the rest of a request --

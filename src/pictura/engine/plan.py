@@ -87,7 +87,8 @@ class Planner:
         # A name that is nothing but another spelling (`allowed/secret-model`) must not open what the list keeps shut.
         alias = request.model if self.catalog.rename(request.model) != request.model else card.id
         if not key.may_use((*card.names, alias)):
-            raise Forbidden(f"this key may not use {card.id}; it is limited to {', '.join(key.models)}")
+            limited = f"this key may not use {card.id}; it is limited to {', '.join(key.models)}"
+            raise Forbidden(limited, allowed=key.models)
         candidates = self._candidates(card, request, key, channel)
         if card.status == "retired" and not any(c.record.sandbox or c.record.models for c in candidates):
             raise _retired(card)

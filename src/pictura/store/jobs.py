@@ -34,6 +34,7 @@ class StoredError(msgspec.Struct, frozen=True, omit_defaults=True):
     kind: str
     message: str
     param: str | None = None
+    allowed: tuple[str, ...] = ()
     retry_after_s: int | None = None
     possibly_billed: bool = False
     reason: str = ""
@@ -248,6 +249,7 @@ def stored(error: PicturaError) -> StoredError:
         kind=kind,
         message=error.message,
         param=error.param,
+        allowed=error.allowed,
         retry_after_s=getattr(error, "retry_after_s", None),
         possibly_billed=error.possibly_billed,
         reason=getattr(error, "reason", ""),
@@ -259,7 +261,7 @@ def revived(kept: StoredError) -> PicturaError:
     """The error again, as it was raised."""
     kind = getattr(errors, kept.kind, HouseError)
     error: PicturaError = kind(kept.message)
-    error.param = kept.param
+    error.param, error.allowed = kept.param, kept.allowed
     error.possibly_billed = kept.possibly_billed
     for name in ("retry_after_s", "reason", "by"):
         if hasattr(error, name):

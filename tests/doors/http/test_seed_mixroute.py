@@ -743,8 +743,8 @@ async def test_edits_by_form(client: Client) -> None:
 
 async def test_errors_in_chinese(client: Client) -> None:
     said: dict[str, dict[str, object]] = {
-        "请求参数有误": {**QUICK, "n": 11},
-        "该模型不支持此参数值：temperature，可选值：a number from 0 to 2": {**QUICK, "temperature": 3},
+        "参数超出允许范围：n": {**QUICK, "n": 11},
+        "该模型不支持此参数值：temperature，可选值：0–2": {**QUICK, "temperature": 3},
         "模型不存在": {**QUICK, "model": "no-such-model"},
         "内容未通过安全审核": {**QUICK, "prompt": "[refuse]"},
     }

@@ -369,7 +369,7 @@ async def test_a_task_that_failed(client: Client) -> None:
 
 async def test_errors_in_chinese(client: Client) -> None:
     said: dict[str, dict[str, object]] = {
-        "请求参数有误": {**SMALL, "n": 11},
+        "参数超出允许范围：n": {**SMALL, "n": 11},
         "该模型不支持此参数值：resolution，可选值：auto, 1:1": {**SMALL, "resolution": "720P"},
         "模型不存在": {**SMALL, "model": "Nano-Banana9"},
         "内容未通过安全审核": {**SMALL, "prompt": "[refuse]"},

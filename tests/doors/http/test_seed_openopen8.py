@@ -514,7 +514,7 @@ async def test_no_balance(door: Door) -> None:
 
 async def test_errors_in_chinese(client: Client) -> None:
     said: dict[str, dict[str, object]] = {
-        "请求参数有误": {**DALL_E_3, "n": 11},
+        "参数超出允许范围：n": {**DALL_E_3, "n": 11},
         "该模型不支持此参数值：style，可选值：vivid, natural": {**DALL_E_3, "style": "noir"},
         "该模型不支持此参数值：size，可选值：auto, 256x256, 512x512, 1024x1024": {**DALL_E_2, "size": "1024x1792"},
         "模型不存在": {**DALL_E_3, "model": "dall-e-9"},
