@@ -5,11 +5,12 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 TOOLS := $(VENV)/.tools
 CLIENTS := $(VENV)/clients
+DIFFUSERS := $(VENV)/diffusers
 
-.PHONY: help run install test check format bench docs clean
+.PHONY: help run install test test-diffusers check format bench docs clean
 
 help:  ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1\t/' | expand -t 20
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1\t/' | expand -t 24
 
 run: install  ## start the gateway on :4000 and draw a first picture through it
 	@$(BIN)/pictura serve --host 127.0.0.1 --port 4000 --data data --first-picture first-picture.webp
@@ -18,6 +19,9 @@ install: $(INSTALLED)  ## make .venv/bin/pictura
 
 test: $(TOOLS) $(CLIENTS)/.installed  ## all tests
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
+
+test-diffusers: $(DIFFUSERS)/.installed  ## the tests of the local diffusers pipeline; sets up some gigabytes
+	$(DIFFUSERS)/bin/python -m pytest tests/providers/test_diffusers.py
 
 check: $(TOOLS)  ## lint, types, import floors, docs
 	$(BIN)/ruff format --check .
@@ -61,3 +65,10 @@ $(CLIENTS)/.installed: requirements-clients.txt | $(VENV)/bin/python
 	@$(BIN)/python -m venv --clear $(CLIENTS)
 	@$(CLIENTS)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-clients.txt \
 	  > $(CLIENTS)/pip.log 2>&1 && touch $@ || echo "It failed: $(CLIENTS)/pip.log says why."
+
+$(DIFFUSERS)/.installed: requirements-diffusers.txt $(INSTALLED)
+	@echo "Setting up $(DIFFUSERS): torch, diffusers and transformers are a large download …"
+	@$(BIN)/python -m venv --clear $(DIFFUSERS)
+	@$(DIFFUSERS)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-diffusers.txt
+	@$(DIFFUSERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@

@@ -166,7 +166,7 @@ def test_settings_are_understood(page: Path, tmp_path: Path) -> None:
 
 @pages
 def test_commands_are_understood(page: Path) -> None:
-    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
     for line in commands(page):
         words = [word for word in shlex.split(line.partition(" | ")[0]) if not re.match(r"[A-Z_]+=", word)]
         if words[:1] == ["make"]:

@@ -24,7 +24,7 @@ CARD = Diffusers.MODELS[0]
 HERE = all(importlib.util.find_spec(name) for name in ("torch", "diffusers", "transformers"))
 
 
-extra = pytest.mark.skipif(not HERE, reason="the extra pictura[diffusers] is not installed")
+extra = pytest.mark.skipif(not HERE, reason="the extra pictura[diffusers] is not installed: make test-diffusers")
 # Whatever these libraries warn of is not our affair.
 pytestmark = pytest.mark.filterwarnings("ignore")
 
