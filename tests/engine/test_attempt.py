@@ -11,9 +11,11 @@ import msgspec
 import pytest
 
 from pictura.core.errors import Failed, HouseError, Lost, NotSent, PicturaError, Refused, Rejected, Throttled
+from pictura.core.request import OCCASION_HEADER
 from pictura.engine.attempt import Caller, TimedOut
 from pictura.engine.health import Health
 from pictura.engine.plan import Candidate
+from pictura.engine.run import client_id
 from pictura.infra.http import Client
 from pictura.infra.spool import Spool
 from pictura.providers.base import Ask, Channel, Done, Pending, Preview, Provider, Raw, StreamingProvider
@@ -99,6 +101,20 @@ async def test_a_provider_sees_its_channel(rig: Rig) -> None:
     assert (via.timeouts.read_s, via.timeouts.total_s) == (7, 307)
     assert not via.allow_private
     assert rig.caller.channel(channel(origin="sandbox")).allow_private
+
+
+async def test_the_sandbox_is_told_of_every_equal_call_but_the_first(rig: Rig) -> None:
+    told: list[str | None] = []
+
+    class Listening(Scripted):
+        async def start(self, ask: Ask, via: Channel) -> Done | Pending:
+            told.append(via.headers.get(OCCASION_HEADER))
+            return await super().start(ask, via)
+
+    for record in (channel(origin="sandbox"), channel()):
+        for number in (0, 1):
+            await rig.call(Listening(), record, client_id=client_id("job_7", number))
+    assert told == [None, "1", None, None]
 
 
 # -- slots --

@@ -17,6 +17,12 @@ from pictura.core.size import AUTO, Size
 
 Delivery = Literal["url", "b64_json", "b64_ephemeral"]
 
+#: Where a request may ask to be drawn (`input_region`): Tencent VOD's words, which OmniRouters took over.
+REGIONS = ("Mainland", "Oversea", "OverseaUSWest")
+#: The header in which the gateway tells the sandbox which of several equal calls this is; it is not sent with the first
+#: one, so that this is drawn as it is for a client that asks the sandbox itself.
+OCCASION_HEADER = "x-pictura-occasion"
+
 
 class Upload(msgspec.Struct):
     """A picture that came inside a request's body. `flaw`: why its bytes cannot be trusted ("" when they can)."""

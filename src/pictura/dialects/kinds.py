@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from pictura.core import size
 from pictura.core.errors import BadRequest, OutOfBounds, Unsupported
-from pictura.core.request import Delivery, InputPicture
+from pictura.core.request import REGIONS, Delivery, InputPicture
 from pictura.core.size import Size
 
 Value = TypeVar("Value")
@@ -25,7 +25,6 @@ _SHOWN_CHARACTERS = 60
 
 _DELIVERIES: Mapping[str, Delivery] = {"url": "url", "b64_json": "b64_json", "b64_ephemeral": "b64_ephemeral"}
 _FORMATS = ("png", "jpeg", "webp")
-_REGIONS = ("Mainland", "Oversea", "OverseaUSWest")
 _FORMATS_OF_SOME = ("gif", "svg", "avif", "bmp", "tiff", "heic")
 _FORMAT_SPELLINGS = {"jpg": "jpeg", "svg+xml": "svg", "tif": "tiff", "auto": ""}
 
@@ -118,8 +117,8 @@ def picture_format(value: object, param: str) -> str:
 def region(value: object, param: str) -> str:
     """Where reference URLs lie, in the words of OmniRouters and Tencent VOD's `InputRegion` (official SDK)."""
     asked = word(value, param)
-    if asked not in _REGIONS:
-        raise _not_among(_REGIONS, asked, param)
+    if asked not in REGIONS:
+        raise _not_among(REGIONS, asked, param)
     return asked
 
 

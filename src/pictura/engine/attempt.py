@@ -10,6 +10,7 @@ from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 import msgspec
 
 from pictura.core.errors import Failed, HouseError, Lost, NotSent, PicturaError, Rejected
+from pictura.core.request import OCCASION_HEADER
 from pictura.engine.health import Health
 from pictura.engine.plan import Candidate
 from pictura.infra.http import Client, Timeouts
@@ -32,8 +33,6 @@ PASSING = (NotSent, Lost, Rejected)
 LONGEST_REST_S = 60.0
 #: A simulated vendor does not mind being asked often, and nobody likes to wait for one.
 SANDBOX_POLL_S = 0.1
-#: How it learns which of several equal calls it gets: each is to be another picture.
-OCCASION_HEADER = "x-pictura-occasion"
 OnSend = Callable[[], None]
 OnPreview = Callable[[Preview], None]
 OnPending = Callable[[Pending], Awaitable[None]]
@@ -133,8 +132,9 @@ class Caller:
 
     async def _start(self, candidate: Candidate, ask: Ask, on_preview: OnPreview) -> Done | Pending:
         provider, via = candidate.provider, self.channel(candidate.record)
-        if candidate.record.sandbox:
-            via.headers = {**via.headers, OCCASION_HEADER: ask.client_id.rpartition("-")[2]}
+        number = ask.client_id.rpartition("-")[2]
+        if candidate.record.sandbox and number != "0":
+            via.headers = {**via.headers, OCCASION_HEADER: number}
         if not (ask.partial_images and isinstance(provider, StreamingProvider)):
             return await provider.start(ask, via)
         async for event in provider.stream(ask, via):

@@ -26,6 +26,7 @@ from msgspec.structs import replace
 from pictura.core.errors import Failed, Lost, Malformed, PicturaError, Rejected
 from pictura.core.model import Choice, Descriptor, Inputs, ModelCard, Source
 from pictura.core.picture import Inline, data_url
+from pictura.core.request import REGIONS
 from pictura.core.size import TIER_EDGE, OwnSize, Shapes, Size, distance
 from pictura.infra.http import Answer
 from pictura.infra.payload import Payload, json_payload
@@ -36,7 +37,7 @@ from pictura.providers.new_api import NewApiWire
 _PAGE = Source("OmniRouters' page of Omni-Image", "2026-02-01", "documented; limits are Tencent VOD's, inferred")
 _UNPRICED = "What it costs is told in OmniRouters' console alone."
 
-_REGION: dict[str, Descriptor] = {"input_region": Choice(("Mainland", "Oversea", "OverseaUSWest"))}
+_REGION: dict[str, Descriptor] = {"input_region": Choice(REGIONS)}
 _ASPECTS = ("1:1", "2:3", "3:2", "3:4", "4:3", "9:16", "16:9", "21:9")
 _TIERS = ("1K", "2K", "4K")
 

@@ -32,6 +32,7 @@ from pictura.core.errors import Malformed, PicturaError, Rejected
 from pictura.core.model import Anything, Choice, Descriptor, Flag, Inputs, Mask, ModelCard, Prompt, Source, Span, Words
 from pictura.core.picture import Inline
 from pictura.core.price import PerPicture
+from pictura.core.request import REGIONS
 from pictura.core.size import FreePixels, OwnSize, Shapes, Size, fit
 from pictura.providers.answers import items, mapping, picture, task_id
 from pictura.providers.base import NOBODY, Ask, AskPicture, CancellingProvider, Channel, Done, Pending
@@ -42,7 +43,7 @@ _SDK = Source("tencentcloud-sdk-python-vod 3.1.194", "2026-11-20", "official SDK
 _GUIDE = Source("front ends that follow Tencent's integration guide", "2026-09", "third-party code")
 
 _OPTIONS: dict[str, Descriptor] = {
-    "input_region": Choice(("Mainland", "Oversea", "OverseaUSWest")),
+    "input_region": Choice(REGIONS),
     "negative_prompt": Words(),
     "prompt_extend": Flag(),
     "watermark": Flag(default=False),

@@ -50,10 +50,11 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler
 
 from pictura.core.errors import BadRequest, TooLarge
+from pictura.core.request import OCCASION_HEADER
 from pictura.infra.extract import Cut, Extractor
 from pictura.infra.payload import json_payload
 from pictura.infra.spool import CHUNK_BYTES, Spool
-from pictura.sandbox.chance import OCCASION_HEADER, occasion
+from pictura.sandbox.chance import occasion
 from pictura.sandbox.draw import Scene, draw
 from pictura.sandbox.tasks import Tasks
 

@@ -8,9 +8,7 @@ from __future__ import annotations
 import hashlib
 from contextvars import ContextVar
 
-#: The header in which the gateway says which of several equal calls this is.
-OCCASION_HEADER = "x-pictura-occasion"
-#: Which one is being answered; a task remembers on which occasion it began.
+#: Which of several equal calls is being answered; a task remembers on which occasion it began.
 occasion: ContextVar[str] = ContextVar("occasion", default="")
 
 
