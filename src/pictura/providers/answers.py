@@ -5,12 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Annotated
 from urllib.parse import unquote
 
+import msgspec
+
 from pictura.core.errors import BadRequest, Lost, Malformed
+from pictura.core.money import usd
 from pictura.infra.dial import BadUrl, parse_url
 from pictura.infra.extract import Cut, find
 from pictura.infra.http import Answer
+from pictura.infra.sse import Event
 from pictura.providers.base import Channel, Raw, unreadable
 
 #: As much of a vendor's message as is passed on.
@@ -19,6 +24,11 @@ MESSAGE_CHARS = 500
 WORD_CHARS = 100
 #: What is longer does not fit into the URL that would ask about it.
 ID_CHARS = 6_000
+#: Beyond these a bill is a mistake, and soon more than a ledger can add up; a picture is worth more than its bill.
+DEAREST_USD = 10_000
+MOST_TOKENS = 1_000_000_000
+#: How many of them a vendor counted.
+Tokens = Annotated[int, msgspec.Meta(ge=0, le=MOST_TOKENS)]
 
 #: OpenAI repeats a wrong key with its last characters left in: `sk-proj-****************abcd`.
 _KEY = re.compile(r"\b(?:sk|pk)-[\w*.-]{4,}")
@@ -78,6 +88,13 @@ def kept_url(url: object, via: Channel, is_vendors: Callable[[str], bool]) -> st
 def whole(value: object) -> int | None:
     """A seed, say: an integer, and neither true nor false."""
     return value if type(value) is int else None
+
+
+def micro_usd(dollars: object) -> int | None:
+    """Micro-USD of the cost that a vendor tells in dollars; None for what is none, or cannot be."""
+    if isinstance(dollars, bool) or not isinstance(dollars, int | float) or not 0 <= dollars <= DEAREST_USD:
+        return None
+    return usd(str(dollars))
 
 
 @contextmanager
@@ -140,12 +157,12 @@ def _raw(value: object, cuts: Sequence[Cut]) -> Raw | None:
 
 
 @contextmanager
-def closed_on_error(answer: Answer) -> Iterator[None]:
-    """Forget what came in an answer that turns out to be none."""
+def closed_on_error(came: Answer | Event) -> Iterator[None]:
+    """Forget what came in an answer, or an event of a stream, that turns out to be none."""
     try:
         yield
     except BaseException:
-        answer.close()
+        came.close()
         raise
 
 

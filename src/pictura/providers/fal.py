@@ -57,7 +57,7 @@ from pictura.providers.base import (
     retry_after,
     unreadable,
 )
-from pictura.providers.replicate import check_enlarged
+from pictura.providers.sizes import check_enlarged
 
 _PAGES = Source("fal.ai/models/…/llms.txt", "2026-11-20", "official page, in part")
 _COPIES = Source("fal.ai/models/fal-ai/esrgan/api, as copied into clients' documents", "2026", "third party")

@@ -31,7 +31,7 @@ import base64
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Annotated, ClassVar
+from typing import ClassVar
 from urllib.parse import quote
 
 import msgspec
@@ -48,7 +48,18 @@ from pictura.core.size import Shapes
 from pictura.infra.extract import Cut, find
 from pictura.infra.http import Answer
 from pictura.infra.payload import json_payload
-from pictura.providers.answers import close_unused, closed_on_error, document_of, items, mapping, picture, said, word
+from pictura.providers.answers import (
+    MOST_TOKENS,
+    Tokens,
+    close_unused,
+    closed_on_error,
+    document_of,
+    items,
+    mapping,
+    picture,
+    said,
+    word,
+)
 from pictura.providers.base import NOBODY, Ask, Channel, Done, Provider, Raw, error_from, retry_after, unreadable
 
 _SDK = Source("google-genai 3.4.0; @ai-sdk/google 3.0.141; litellm 1.109.1", "2026-11-20", "official SDK")
@@ -481,23 +492,19 @@ def _predicted_picture(prediction: Mapping[str, object], answer: Answer) -> Raw 
     return picture([prediction.get("bytesBase64Encoded")], answer.pictures, revised_prompt=prediction.get("prompt"))
 
 
-_MOST_TOKENS = 1_000_000_000
-_Tokens = Annotated[int, msgspec.Meta(ge=0, le=_MOST_TOKENS)]
-
-
 class _Kind(msgspec.Struct, frozen=True, rename="camel"):
     modality: str = ""
-    token_count: _Tokens = 0
+    token_count: Tokens = 0
 
 
 class _Counted(msgspec.Struct, frozen=True, rename="camel"):
-    prompt_token_count: _Tokens = 0
+    prompt_token_count: Tokens = 0
     prompt_tokens_details: tuple[_Kind, ...] = ()
-    tool_use_prompt_token_count: _Tokens = 0
-    cached_content_token_count: _Tokens = 0
-    candidates_token_count: _Tokens = 0
+    tool_use_prompt_token_count: Tokens = 0
+    cached_content_token_count: Tokens = 0
+    candidates_token_count: Tokens = 0
     candidates_tokens_details: tuple[_Kind, ...] = ()
-    thoughts_token_count: _Tokens = 0
+    thoughts_token_count: Tokens = 0
 
 
 def _usage(value: object) -> Usage | None:
@@ -520,7 +527,7 @@ def _usage(value: object) -> Usage | None:
         text_out=max(0, counted.candidates_token_count - drawn) + counted.thoughts_token_count,
         image_out=drawn,
     )
-    return usage if max(usage.total_in, usage.total_out) <= _MOST_TOKENS else None
+    return usage if max(usage.total_in, usage.total_out) <= MOST_TOKENS else None
 
 
 def _thoughts(value: object) -> int:

@@ -26,7 +26,7 @@ from pictura.core.price import Free, PerPicture, PriceList, Row
 from pictura.core.size import FreePixels, OwnSize, Size, nearest
 from pictura.infra.payload import Part
 from pictura.providers.base import Ask, Channel, Done
-from pictura.providers.openai import ImagesApi, file
+from pictura.providers.openai import ImagesApi
 
 _REGISTRY = Source("ImageRouter's registry", "2026-02-11", "read in source")
 _RUNWARE_SIZES = FreePixels(step=64, min_edge=128, max_edge=2048, presets=("1024x1024",))
@@ -114,8 +114,8 @@ class ImageRouter(ImagesApi):
         return {} if size.auto else {"size": str(_pixels(size))}
 
     def files(self, ask: Ask) -> list[Part]:
-        pictures = [file("image[]", image) for image in ask.images]
-        return pictures + ([file("mask[]", ask.mask)] if ask.mask else [])
+        pictures = [image.part("image[]") for image in ask.images]
+        return pictures + ([ask.mask.part("mask[]")] if ask.mask else [])
 
     def refunds(self, document: Mapping[str, object]) -> bool:
         return not document.get("cost")

@@ -17,8 +17,9 @@ from collections.abc import Mapping, Sequence
 from msgspec.structs import replace
 
 from pictura.core.model import Source
+from pictura.providers.answers import micro_usd
 from pictura.providers.base import Done, Raw
-from pictura.providers.openai import GENERIC, ImagesApi, micro_usd
+from pictura.providers.openai import GENERIC, ImagesApi
 
 _PROXY = Source("LiteLLM's proxy, main", "2026-10-06", "read in source")
 

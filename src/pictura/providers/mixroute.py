@@ -23,15 +23,14 @@ from msgspec.structs import replace
 
 from pictura.core.errors import PicturaError
 from pictura.core.model import Anything, Choice, Descriptor, Flag, Inputs, ModelCard, Prompt, Source, Span, Words
-from pictura.core.picture import Inline, data_url
 from pictura.core.request import Turn
 from pictura.core.size import FreePixels, ListedPixels, Shapes
 from pictura.infra.payload import Payload, json_payload
 from pictura.providers.answers import mapping
-from pictura.providers.base import Ask, AskPicture, Channel
+from pictura.providers.base import Ask, Channel
 from pictura.providers.new_api import NewApiWire
-from pictura.providers.omnirouters import in_words
 from pictura.providers.openai import ImagesApi
+from pictura.providers.sizes import in_words
 
 _PAGE = Source("MixRoute's page of image generation", "2026-02-01", "documented")
 _UNPRICED = "What it costs is told in MixRoute's console alone."
@@ -162,7 +161,7 @@ _WELL = 200
 
 def _flat(ask: Ask, fields: Mapping[str, object]) -> Mapping[str, object]:
     """OpenAI's fields, with the pictures among them."""
-    shown = [_shown(image) for image in ask.images]
+    shown = [image.data_url for image in ask.images]
     return {**fields, "image": shown if len(shown) > 1 else shown[0]} if shown else fields
 
 
@@ -181,7 +180,7 @@ def _seedream(ask: Ask, fields: Mapping[str, object]) -> Mapping[str, object]:
 
 
 def _qwen(ask: Ask, fields: Mapping[str, object]) -> Mapping[str, object]:
-    content = [*({"image": _shown(image)} for image in ask.images), {"text": ask.prompt}]
+    content = [*({"image": image.data_url} for image in ask.images), {"text": ask.prompt}]
     unknown = ("aspect_ratio", "resolution", "output_format", "output_compression")
     parameters = _without(fields, "model", "prompt", "size", *unknown)
     if ask.size.width:
@@ -215,12 +214,8 @@ def _spoken(ask: Ask) -> Mapping[str, object]:
 
 
 def _part(part: str | int, ask: Ask) -> Mapping[str, object]:
-    return {"text": part} if isinstance(part, str) else {"image": _shown(ask.images[part])}
+    return {"text": part} if isinstance(part, str) else {"image": ask.images[part].data_url}
 
 
 def _without(fields: Mapping[str, object], *names: str) -> dict[str, object]:
     return {name: value for name, value in fields.items() if name not in names}
-
-
-def _shown(image: AskPicture) -> Inline:
-    return data_url(image.source, image.media_type)

@@ -25,14 +25,15 @@ from msgspec.structs import replace
 
 from pictura.core.errors import Failed, Lost, Malformed, PicturaError, Rejected
 from pictura.core.model import Choice, Descriptor, Inputs, ModelCard, Source
-from pictura.core.picture import Inline, data_url
+from pictura.core.picture import Inline
 from pictura.core.request import REGIONS
-from pictura.core.size import TIER_EDGE, OwnSize, Shapes, Size, distance
+from pictura.core.size import OwnSize, Shapes, Size
 from pictura.infra.http import Answer
 from pictura.infra.payload import Payload, json_payload
-from pictura.providers.answers import mapping, question, said, task_id
+from pictura.providers.answers import closed_on_error, mapping, question, said, task_id
 from pictura.providers.base import Ask, AskPicture, Channel, Done, Pending, TaskProvider
 from pictura.providers.new_api import NewApiWire
+from pictura.providers.sizes import in_words
 
 _PAGE = Source("OmniRouters' page of Omni-Image", "2026-02-01", "documented; limits are Tencent VOD's, inferred")
 _UNPRICED = "What it costs is told in OmniRouters' console alone."
@@ -153,14 +154,11 @@ class OmniRouters(NewApiWire, TaskProvider):
         """Where the task stands; `task` is None while there is none yet."""
         if answer.status >= 300:
             return self.done(answer, via)
-        try:
+        with closed_on_error(answer):
             document = _read(answer, task)
             status = str(document.get("status", "")).lower()
             if status in _FAILED:
                 raise self._failure(document, via)
-        except BaseException:
-            answer.close()
-            raise
         task = task or _begun(document)
         if task is None or status in _COMPLETED or document.get("data"):
             return self.done(answer, via)
@@ -199,15 +197,5 @@ def _begun(document: Mapping[str, object]) -> Pending | None:
     return Pending(upstream_id=id, poll_after_s=POLL_S) if id else None
 
 
-def in_words(pixels: Size) -> Size:
-    """The aspect and the tier nearest to these pixels, for which there is no word: 3840x2160 is 16:9 at 4K."""
-    aspects = (Size(aspect=aspect) for aspect in (*_ASPECTS, "4:5", "5:4", "9:21", "1:2", "2:1", "1:3", "3:1"))
-    shape = min(aspects, key=lambda aspect: distance(pixels, aspect)[0])
-    longest = max(pixels.width, pixels.height)
-    by_edge = next((tier for tier in _TIERS if 0.9 < longest / TIER_EDGE[tier] < 1.1), "")
-    by_area = min(_TIERS, key=lambda tier: distance(pixels, Size(tier=tier))[1])
-    return Size(aspect=shape.aspect, tier=by_edge or by_area)
-
-
 def _shown(image: AskPicture) -> str | Inline:
-    return image.url or data_url(image.source, image.media_type)
+    return image.url or image.data_url

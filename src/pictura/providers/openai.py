@@ -19,7 +19,8 @@ There is no task id, no cancel and no idempotency key: what is lost is lost.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Annotated, ClassVar
+from itertools import starmap
+from typing import ClassVar
 
 import msgspec
 from msgspec.structs import replace
@@ -29,17 +30,28 @@ from pictura.core.datasheet import LOSSY
 from pictura.core.errors import BadRequest, Failed, Lost, Malformed, PicturaError, Refused, Rejected, Unsupported
 from pictura.core.model import Anything, Choice, Descriptor, Inputs, Mask, ModelCard, Prompt, Source, Words
 from pictura.core.money import per_million, usd
-from pictura.core.picture import data_url
 from pictura.core.price import PerToken, PriceList, Row, TokenFormula, TokenList, Usage
 from pictura.core.size import FreePixels, ListedPixels, Size
 from pictura.infra.extract import find
 from pictura.infra.http import Answer, Request
-from pictura.infra.payload import Part, Payload, json_payload, multipart_payload
+from pictura.infra.payload import Part, Payload, field, json_payload, multipart_payload
 from pictura.infra.sse import Event
-from pictura.providers.answers import close_unused, code_of, items, mapping, picture, said, whole, word
+from pictura.providers.answers import (
+    Tokens,
+    close_unused,
+    closed_on_error,
+    code_of,
+    document_of,
+    items,
+    mapping,
+    micro_usd,
+    picture,
+    said,
+    whole,
+    word,
+)
 from pictura.providers.base import (
     Ask,
-    AskPicture,
     Channel,
     Done,
     Preview,
@@ -245,8 +257,7 @@ class ImagesWire(Provider):
         return "/images/edits" if ask.images else "/images/generations"
 
     def headers(self, via: Channel) -> Mapping[str, str]:
-        key = via.secrets.get("api_key")
-        return {"Authorization": f"Bearer {key}"} if key else {}  # a server of one's own may want none
+        return via.bearer
 
     def fields(self, ask: Ask) -> dict[str, object]:
         """Everything but the pictures."""
@@ -283,28 +294,26 @@ class ImagesWire(Provider):
         if not ask.images:
             return json_payload(fields)
         if "moderation" not in fields or not self.json_edits:
-            return multipart_payload([*texts(fields), *self.files(ask)])
-        mask = {"mask": _reference(ask.mask)} if ask.mask else {}
-        return json_payload({**fields, "images": [_reference(image) for image in ask.images], **mask})
+            return multipart_payload([*starmap(field, fields.items()), *self.files(ask)])
+        images = {"images": [{"image_url": image.data_url} for image in ask.images]}
+        mask = {"mask": {"image_url": ask.mask.data_url}} if ask.mask else {}
+        return json_payload({**fields, **images, **mask})
 
     def files(self, ask: Ask) -> list[Part]:
         # As the official SDK does it. The brackets mean a list, and servers for one picture know only the bare name.
         name = "image" if len(ask.images) == 1 else "image[]"
-        return [file(name, image) for image in ask.images] + ([file("mask", ask.mask)] if ask.mask else [])
+        return [image.part(name) for image in ask.images] + ([ask.mask.part("mask")] if ask.mask else [])
 
     # -- what comes back --
 
     def done(self, answer: Answer, via: Channel) -> Done:
-        try:
+        with closed_on_error(answer):
             if not 200 <= answer.status < 300:
                 raise self.error(answer, via)
             document = self.opened(mapping(answer.json()))
             pictures = [raw for item in items(document.get("data")) if (raw := _raw(item, answer))]
             if not pictures:
                 raise self._no_picture(document, answer.status, via)
-        except BaseException:
-            answer.close()
-            raise
         close_unused(answer.pictures, pictures)
         return self.told(document, pictures, answer.headers)
 
@@ -327,10 +336,7 @@ class ImagesWire(Provider):
         return Malformed("the provider answered without a picture", upstream_status=status)
 
     def error(self, answer: Answer, via: Channel) -> PicturaError:
-        try:
-            document = self.opened(mapping(answer.json()))
-        except Malformed:
-            return unreadable(answer)
+        document = self.opened(document_of(answer))
         # A 5xx is the server's own only in its own words; a gateway on the way has JSON too.
         if not document or (answer.status >= 500 and not document.get("error")):
             return unreadable(answer)
@@ -395,7 +401,7 @@ class StreamingImagesApi(ImagesApi, StreamingProvider):
 
     def _news(self, event: Event, via: Channel) -> Preview | Done | None:
         """What an event says; None where it says nothing to us."""
-        try:
+        with closed_on_error(event):
             document = mapping(event.json()) if event.data != b"[DONE]" else {}
             kind = str(document.get("type") or event.name)
             if kind == "error" or document.get("error"):
@@ -403,9 +409,6 @@ class StreamingImagesApi(ImagesApi, StreamingProvider):
             cut = find(document.get("b64_json"), event.pictures)
             if cut is None and kind.endswith(".completed"):
                 raise Malformed("the provider's last event holds no picture")
-        except BaseException:
-            event.close()
-            raise
         if cut is None or not kind.endswith((".partial_image", ".completed")):
             event.close()
             return None
@@ -569,59 +572,24 @@ def _is_meant(value: object, descriptor: Descriptor | None) -> bool:
     return descriptor is not None and (switches or not neutral(value))
 
 
-def _reference(image: AskPicture) -> Mapping[str, object]:
-    return {"image_url": data_url(image.source, image.media_type)}
-
-
-def texts(fields: Mapping[str, object]) -> list[Part]:
-    """Fields as a form has them."""
-    return [Part(name, value if isinstance(value, str) else _json(value)) for name, value in fields.items()]
-
-
-def file(name: str, image: AskPicture) -> Part:
-    return Part(name, image.source, filename=image.filename, content_type=image.media_type)
-
-
-def _json(value: object) -> str:
-    return msgspec.json.encode(value).decode()
-
-
 def _raw(item: Mapping[str, object], answer: Answer) -> Raw | None:
-    raw = picture((item.get("b64_json"), item.get("url")), answer.pictures)
-    if raw is not None:
-        revised = item.get("revised_prompt")
-        raw.revised_prompt = revised if isinstance(revised, str) else ""
-        raw.seed = whole(item.get("seed"))
-    return raw
-
-
-#: Beyond these a bill is a mistake, and soon more than a ledger can add up.
-_DEAREST_USD = 10_000
-_MOST_TOKENS = 1_000_000_000
-
-
-def micro_usd(dollars: object) -> int | None:
-    """Micro-USD of the cost that routers such as ImageRouter tell in dollars; OpenAI tells none.
-
-    None for what cannot be: a picture is worth more than its bill.
-    """
-    if isinstance(dollars, bool) or not isinstance(dollars, int | float) or not 0 <= dollars <= _DEAREST_USD:
-        return None
-    return usd(str(dollars))
-
-
-_Tokens = Annotated[int, msgspec.Meta(ge=0, le=_MOST_TOKENS)]
+    return picture(
+        (item.get("b64_json"), item.get("url")),
+        answer.pictures,
+        seed=item.get("seed"),
+        revised_prompt=item.get("revised_prompt"),
+    )
 
 
 class _Details(msgspec.Struct, frozen=True):
-    text_tokens: _Tokens = 0
-    image_tokens: _Tokens = 0
-    cached_tokens: _Tokens = 0
+    text_tokens: Tokens = 0
+    image_tokens: Tokens = 0
+    cached_tokens: Tokens = 0
 
 
 class _Usage(msgspec.Struct, frozen=True):
-    input_tokens: _Tokens = 0
-    output_tokens: _Tokens = 0
+    input_tokens: Tokens = 0
+    output_tokens: Tokens = 0
     input_tokens_details: _Details | None = None
     output_tokens_details: _Details | None = None
 

@@ -20,7 +20,7 @@ and no cancel. What one vendor alone takes goes into `provider.options`, which a
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 import msgspec
 from msgspec.structs import replace
@@ -28,13 +28,12 @@ from msgspec.structs import replace
 from pictura.core.errors import PicturaError
 from pictura.core.model import Descriptor, Inputs, ModelCard, Source, Span
 from pictura.core.money import usd
-from pictura.core.picture import data_url
 from pictura.core.price import PerPicture, PriceList, Row, Usage
 from pictura.core.size import Shapes, Size
 from pictura.infra.payload import Payload, json_payload
-from pictura.providers.answers import mapping
-from pictura.providers.base import Ask, AskPicture, Channel, Done, Raw
-from pictura.providers.openai import GPT_IMAGE_2, StreamingImagesApi, micro_usd
+from pictura.providers.answers import Tokens, mapping, micro_usd
+from pictura.providers.base import Ask, Channel, Done, Raw
+from pictura.providers.openai import GPT_IMAGE_2, StreamingImagesApi
 
 _DOCS = Source("OpenRouter's documentation and typescript-sdk", "2026-10", "documented")
 _SEEDREAM_PRICE = Source("openrouter.ai/bytedance-seed/seedream-4.5, in a copy", "2026", "official page, stored copy")
@@ -123,7 +122,8 @@ class OpenRouter(StreamingImagesApi):
     def body(self, ask: Ask, fields: Mapping[str, object]) -> Payload:
         # How many previews there are is not for us to say.
         said = {name: value for name, value in fields.items() if name != "partial_images"}
-        pictures = {"input_references": [_reference(image) for image in ask.images]} if ask.images else {}
+        shown = [{"type": "image_url", "image_url": {"url": image.data_url}} for image in ask.images]
+        pictures = {"input_references": shown} if shown else {}
         return json_payload({**said, **pictures})
 
     def told(self, document: Mapping[str, object], pictures: Sequence[Raw], headers: Mapping[str, str]) -> Done:
@@ -150,12 +150,9 @@ class OpenRouter(StreamingImagesApi):
         return True  # in its own words: 502 and 504 tell of the vendor's failure, and are insured
 
 
-_Tokens = Annotated[int, msgspec.Meta(ge=0, le=1_000_000_000)]
-
-
 class _Usage(msgspec.Struct, frozen=True):
-    prompt_tokens: _Tokens = 0
-    completion_tokens: _Tokens = 0
+    prompt_tokens: Tokens = 0
+    completion_tokens: Tokens = 0
 
 
 def _usage(value: object) -> Usage | None:
@@ -167,7 +164,3 @@ def _usage(value: object) -> Usage | None:
     if not counted.completion_tokens:
         return None
     return Usage(text_in=counted.prompt_tokens, image_out=counted.completion_tokens)
-
-
-def _reference(image: AskPicture) -> Mapping[str, object]:
-    return {"type": "image_url", "image_url": {"url": data_url(image.source, image.media_type)}}

@@ -21,7 +21,6 @@ as sensitive" (third party, 2026). Models that refuse in free words (`NSFW conte
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -31,8 +30,7 @@ from urllib.parse import quote
 import msgspec
 from msgspec.structs import replace
 
-from pictura.core.errors import BadRequest, Failed, Lost, Malformed, PicturaError, Refused, Rejected, Unsupported
-from pictura.core.media import MAX_PIXELS
+from pictura.core.errors import BadRequest, Failed, Lost, Malformed, PicturaError, Refused, Rejected
 from pictura.core.model import Anything, Choice, Descriptor, Flag, Inputs, Mask, ModelCard, Prompt, Source, Span
 from pictura.core.money import usd
 from pictura.core.price import PerMegapixel, PerPicture, PriceList, Row
@@ -66,6 +64,7 @@ from pictura.providers.base import (
     unreadable,
 )
 from pictura.providers.masks import white_where_edited
+from pictura.providers.sizes import check_enlarged
 
 _PAGES = Source("replicate.com's page of the model", "2026-11-20", "documented")
 _COPIED = Source("replicate.com's page of the model, as copied by who resells it", "2026", "documented, copied")
@@ -501,23 +500,6 @@ def _size(ask: Ask, wire: Wire) -> Mapping[str, object]:
         return {"aspect_ratio": aspect, "width": size.width, "height": size.height}
     words = {"aspect_ratio": size.aspect, wire.tier: wire.tiers.get(size.tier, size.tier)}
     return {name: word for name, word in words.items() if word}
-
-
-def check_enlarged(ask: Ask) -> None:
-    """Raises Unsupported for pictures that would become larger than the house delivers: they would be paid for all
-    the same.
-    """
-    option = ask.card.params.get("upscale_factor")
-    factor = ask.params.get("upscale_factor", option.default if isinstance(option, Span) else None)
-    most = max((image.width * image.height for image in ask.images), default=0)
-    if isinstance(factor, int | float) and most * factor**2 > MAX_PIXELS:
-        largest = math.floor(math.sqrt(MAX_PIXELS / most) * 100) / 100
-        raise Unsupported(
-            f"upscale_factor {factor:g} makes {most:,} pixels into {most * factor**2:,.0f}; at most {MAX_PIXELS:,} are "
-            f"delivered, so take {largest:g} or send a smaller picture",
-            param="upscale_factor",
-            allowed=(f"at most {largest:g}",),
-        )
 
 
 def _values(output: object) -> list[object]:

@@ -45,7 +45,7 @@ from pictura.core.price import PerMegapixel, PerPicture
 from pictura.core.size import FreePixels, ListedPixels, OwnSize
 from pictura.infra.http import Answer
 from pictura.infra.payload import json_payload
-from pictura.providers.answers import items, mapping, picture, question, said, word
+from pictura.providers.answers import DEAREST_USD, items, mapping, micro_usd, picture, question, said, word
 from pictura.providers.base import (
     NOBODY,
     Ask,
@@ -410,8 +410,6 @@ _FORMATS = {"jpeg": "JPG", "png": "PNG", "webp": "WEBP", "svg": "SVG"}
 #: Those that have a quality.
 _LOSSY = ("jpeg", "webp")
 _LEAST_QUALITY, _MOST_QUALITY = 20, 99
-#: Beyond this a bill is a mistake.
-_DEAREST_USD = 10_000
 
 _GENERIC = replace(
     _DEV,
@@ -511,8 +509,6 @@ def _raw(entry: Mapping[str, object]) -> Raw | None:
 
 def _cost(results: Sequence[Mapping[str, object]]) -> int | None:
     """Micro-USD of all of them; None where one has no price tag, or one that cannot be."""
-    costs = [entry.get("cost") for entry in results]
-    numbers = [cost for cost in costs if isinstance(cost, int | float) and not isinstance(cost, bool)]
-    told = [cost for cost in numbers if 0 < cost < _DEAREST_USD]
-    total = sum(usd(str(cost)) for cost in told)
-    return total if len(told) == len(costs) and total <= usd(_DEAREST_USD) else None
+    costs = [micro_usd(entry.get("cost")) for entry in results]
+    total = sum(filter(None, costs))
+    return total if all(costs) and total <= usd(DEAREST_USD) else None

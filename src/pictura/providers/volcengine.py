@@ -36,6 +36,7 @@ from pictura.core.size import FreePixels, OwnSize
 from pictura.infra.http import Answer
 from pictura.infra.payload import json_payload
 from pictura.providers.answers import (
+    MOST_TOKENS,
     close_unused,
     closed_on_error,
     code_of,
@@ -400,8 +401,6 @@ _OPERATORS_AFFAIR = frozenset({"InvalidEndpoint", "InvalidSubscription", "QuotaE
 #: The vendor's own failures, in which no picture was made: of its drawing, and of its check of the content, a 400.
 _UNBILLED = frozenset({"InternalServiceError", "ContentSecurityDetectionError"})
 _ECHOED = ("size", "output_format")
-#: Beyond this a count is a mistake.
-_MOST_TOKENS = 1_000_000_000
 
 _GENERIC = ModelCard(
     id="",
@@ -471,4 +470,4 @@ def _echo(entry: Mapping[str, object]) -> dict[str, str]:
 def _usage(document: Mapping[str, object]) -> Usage | None:
     """Tokens for the record, one for every 256 pixels; what is billed are pictures."""
     tokens = mapping(document.get("usage")).get("output_tokens")
-    return Usage(image_out=tokens) if type(tokens) is int and 0 < tokens <= _MOST_TOKENS else None
+    return Usage(image_out=tokens) if type(tokens) is int and 0 < tokens <= MOST_TOKENS else None
