@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,7 @@ from pictura.core import ids
 from pictura.core.errors import BadRequest, PicturaError
 from pictura.core.plugins import Broken, build, discover
 from pictura.dialects.base import Dialect
+from pictura.doors.channels import open_channels, sandbox_channel
 from pictura.doors.links import Links
 from pictura.engine.attempt import Caller
 from pictura.engine.deliver import Deliverer
@@ -27,21 +28,19 @@ from pictura.engine.plan import Planner
 from pictura.engine.run import Tools
 from pictura.engine.worker import Worker
 from pictura.infra.blobs import LocalBlobs, open_blobs
-from pictura.infra.config import ChannelSettings, Environment, Settings
+from pictura.infra.config import Environment, Settings
 from pictura.infra.crypto import Vault, open_vault
 from pictura.infra.db import SqliteDatabase, open_database
 from pictura.infra.fetch import Fetcher
 from pictura.infra.http import Client
 from pictura.infra.imaging import Imaging
 from pictura.providers.base import Provider
-from pictura.providers.plain import SANDBOX_PATH
 from pictura.sandbox.base import CALLER
-from pictura.sandbox.base import SECRET as SANDBOX_SECRET
 from pictura.sandbox.server import Sandbox
 from pictura.store import audit
 from pictura.store.cards import CardBook
 from pictura.store.catalog import Catalog
-from pictura.store.channels import SANDBOX_PREFIX, ChannelBook, ChannelRecord, from_settings
+from pictura.store.channels import ChannelBook
 from pictura.store.keys import PREFIX, Key, KeyRing, Project, make_project, projects
 from pictura.store.migrate import migrate
 
@@ -94,56 +93,32 @@ async def open_house(folder: Path, settings: Settings, environment: Environment)
 
 
 async def _open(stack: AsyncExitStack, folder: Path, settings: Settings, environment: Environment) -> House:
-    database = open_database(settings.database.url, folder)
-    stack.push_async_callback(database.close)
-    migrate(database.path)
-    vault = open_vault(environment.secret, folder)
-    keys = KeyRing(database, vault)
-    keys.load()
-    blobs = open_blobs(settings.storage.url, folder)
-    stack.callback(blobs.close)
-    links = Links(vault, settings)
-
-    providers, dialects, catalog, broken = _plugins(settings)
-    channels = _channels(database, vault, settings, environment, providers)
-    cards = CardBook(database, catalog)
+    store = _open_store(stack, folder, settings, environment)
+    speakers = _speakers(settings)
+    channels = open_channels(store.database, store.vault, settings, environment, speakers.providers)
+    cards = CardBook(store.database, speakers.catalog)
     cards.load()
-    guard = Guard(keys)
-    sandbox = await _open_sandbox(stack, folder / "sandbox", vault, guard, channels, providers)
-    health = Health(_Notices(database).write)
-    planner = Planner(catalog, providers, channels, health)
-
-    worker_id = ids.new("wrk")
-    http, fetcher, imaging = _hands(stack, settings, environment, blobs)
-    tools = Tools(
-        database=database,
-        planner=planner,
-        caller=Caller(http, health, settings.jobs.timeout_s),
-        deliverer=Deliverer(blobs, fetcher, imaging),
-        resend_lost=settings.jobs.on_lost == "resend",
-        link=links.public,
-    )
-    gateway = Gateway(
-        database, planner, Intake(blobs, fetcher, imaging, links.own_key), tools, settings.jobs, worker_id
-    )
-    worker = Worker(worker_id, database, gateway, blobs, settings.storage, alone=True)
-    await worker.start()
-    stack.push_async_callback(worker.stop)
+    links = Links(store.vault, settings)
+    guard = Guard(store.keys)
+    sandbox = await _open_sandbox(stack, folder / "sandbox", store.vault, guard, channels, speakers.providers)
+    health = Health(_Notices(store.database).write)
+    planner = Planner(speakers.catalog, speakers.providers, channels, health)
+    gateway, worker = await _open_engine(stack, settings, environment, store, planner, health, links)
     # Last: keys are shown once, and a start that fails shows none.
-    first_keys = await _first_keys(database, keys, environment)
+    first_keys = await _first_keys(store.database, store.keys, environment)
     return House(
         settings=settings,
-        vault=vault,
-        database=database,
-        blobs=blobs,
+        vault=store.vault,
+        database=store.database,
+        blobs=store.blobs,
         links=links,
-        providers=providers,
-        dialects=dialects,
-        broken=[*broken, *sandbox.broken],
-        catalog=catalog,
+        providers=speakers.providers,
+        dialects=speakers.dialects,
+        broken=[*speakers.broken, *sandbox.broken],
+        catalog=speakers.catalog,
         cards=cards,
         channels=channels,
-        keys=keys,
+        keys=store.keys,
         guard=guard,
         health=health,
         planner=planner,
@@ -153,6 +128,54 @@ async def _open(stack: AsyncExitStack, folder: Path, settings: Settings, environ
         first_keys=first_keys,
         sandbox_address=sandbox.address,
     )
+
+
+class _Store(msgspec.Struct, frozen=True):
+    """What remembers."""
+
+    database: SqliteDatabase
+    vault: Vault
+    keys: KeyRing
+    blobs: LocalBlobs
+
+
+def _open_store(stack: AsyncExitStack, folder: Path, settings: Settings, environment: Environment) -> _Store:
+    database = open_database(settings.database.url, folder)
+    stack.push_async_callback(database.close)
+    migrate(database.path)
+    vault = open_vault(environment.secret, folder)
+    keys = KeyRing(database, vault)
+    keys.load()
+    blobs = open_blobs(settings.storage.url, folder)
+    stack.callback(blobs.close)
+    return _Store(database, vault, keys, blobs)
+
+
+async def _open_engine(
+    stack: AsyncExitStack,
+    settings: Settings,
+    environment: Environment,
+    store: _Store,
+    planner: Planner,
+    health: Health,
+    links: Links,
+) -> tuple[Gateway, Worker]:
+    worker_id = ids.new("wrk")
+    http, fetcher, imaging = _hands(stack, settings, environment, store.blobs)
+    tools = Tools(
+        database=store.database,
+        planner=planner,
+        caller=Caller(http, health, settings.jobs.timeout_s),
+        deliverer=Deliverer(store.blobs, fetcher, imaging),
+        resend_lost=settings.jobs.on_lost == "resend",
+        link=links.public,
+    )
+    intake = Intake(store.blobs, fetcher, imaging, links.own_key)
+    gateway = Gateway(store.database, planner, intake, tools, settings.jobs, worker_id)
+    worker = Worker(worker_id, store.database, gateway, store.blobs, settings.storage, alone=True)
+    await worker.start()
+    stack.push_async_callback(worker.stop)
+    return gateway, worker
 
 
 def _hands(
@@ -183,8 +206,8 @@ async def _open_sandbox(
     sandbox = Sandbox(accepts=_opens(guard, key), folder=folder)
     address = await sandbox.start()
     stack.push_async_callback(sandbox.close)
-    for name, provider in providers.items():
-        channels.add(_sandbox_channel(name, provider, address, key))
+    for provider in providers.values():
+        channels.add(sandbox_channel(provider, address, key))
     return sandbox
 
 
@@ -234,8 +257,16 @@ async def _first_keys(database: SqliteDatabase, keys: KeyRing, environment: Envi
     return FirstKeys(admin, test)
 
 
-def _plugins(settings: Settings) -> tuple[dict[str, Provider], dict[str, Dialect], Catalog, list[Broken]]:
+class _Speakers(msgspec.Struct, frozen=True):
     """What speaks, the catalogue of its models, and what of strangers' cannot be used."""
+
+    providers: Mapping[str, Provider]
+    dialects: Mapping[str, Dialect]
+    catalog: Catalog
+    broken: Sequence[Broken]
+
+
+def _speakers(settings: Settings) -> _Speakers:
     provider_classes, broken = discover("pictura.providers", "pictura.providers", Provider)  # type: ignore[type-abstract]
     dialect_classes, more = discover("pictura.dialects", "pictura.dialects", Dialect)  # type: ignore[type-abstract]
     strange = next((name for name in settings.dialects if name not in dialect_classes), "")
@@ -251,58 +282,4 @@ def _plugins(settings: Settings) -> tuple[dict[str, Provider], dict[str, Dialect
     providers, unfit = build(provider_classes, provide)
     catalog.add_file(settings.model)
     dialects, mute = build(dialect_classes, lambda cls: cls(settings.dialects.get(cls.name)))
-    return providers, dialects, catalog, [*broken, *more, *unfit, *mute]
-
-
-def _channels(
-    database: SqliteDatabase,
-    vault: Vault,
-    settings: Settings,
-    environment: Environment,
-    providers: Mapping[str, Provider],
-) -> ChannelBook:
-    """The channels of the environment, of the file and of the console."""
-    book = ChannelBook(database, vault)
-    named = {channel.provider for channel in settings.channel}
-    for name, provider in providers.items():
-        found = _secrets(provider.env, environment)
-        address = environment.variables.get(provider.base_url_env, "")
-        if (found or address) and all(found.values()) and provider.live and name not in named:
-            more = _secrets(provider.optional_env, environment)
-            found.update({secret: value for secret, value in more.items() if value})
-            here = ChannelSettings(name=name, provider=name, base_url=address, secrets=found)
-            book.add(from_settings(here, provider.base_url, {}, "environment"))
-    for channel in settings.channel:
-        speaker = providers.get(channel.provider)
-        if speaker is None or not speaker.live:
-            live = ", ".join(sorted(name for name, provider in providers.items() if provider.live))
-            why = "is not known" if speaker is None else "is drawn in the sandbox only, so far"
-            raise BadRequest(f"channel {channel.name!r}: provider {channel.provider!r} {why}; there are: {live}")
-        try:
-            speaker.check_options(channel.options)
-        except BadRequest as error:
-            raise BadRequest(f"channel {channel.name!r}: {error.message}") from None
-        book.add(from_settings(channel, speaker.base_url, environment.variables, "file"))
-    book.load({name: provider.base_url for name, provider in providers.items()})
-    return book
-
-
-def _secrets(wanted: Mapping[str, str], environment: Environment) -> dict[str, str]:
-    """By secret what the environment has for it, "" where it has nothing."""
-    found = environment.variables
-    return {
-        secret: next((found[name] for name in names.split() if found.get(name)), "") for secret, names in wanted.items()
-    }
-
-
-def _sandbox_channel(name: str, provider: Provider, address: str, key: str) -> ChannelRecord:
-    # The test key is the id; what is signed is signed with a word that everybody knows.
-    first, *others = provider.env or ("api_key",)
-    secrets_of = {first: key, **dict.fromkeys(others, SANDBOX_SECRET)}
-    return ChannelRecord(
-        name=SANDBOX_PREFIX + name,
-        provider=name,
-        base_url=address + (provider.sandbox_path or SANDBOX_PATH),
-        secrets=secrets_of,
-        origin="sandbox",
-    )
+    return _Speakers(providers, dialects, catalog, [*broken, *more, *unfit, *mute])

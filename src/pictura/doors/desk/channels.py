@@ -8,11 +8,11 @@ from urllib.parse import urlsplit
 import msgspec
 
 from pictura.core.errors import BadRequest, NotFound
+from pictura.doors.channels import live_provider
 from pictura.doors.desk.act import Act, dollars, micros
 from pictura.doors.desk.shapes import ChannelShown, Nothing, Page, Rest
 from pictura.engine.health import Health
 from pictura.infra.config import ChannelSettings
-from pictura.providers.base import Provider
 from pictura.store.channels import ChannelRecord, from_settings
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
@@ -26,7 +26,7 @@ async def listed(act: Act, _: Nothing) -> Page[ChannelShown]:
 
 async def store(act: Act, wanted: ChannelSettings) -> ChannelShown:
     """Make a channel, or replace the one of this name. Without a key, the former key stays, for the same address."""
-    provider = _provider(act, wanted)
+    provider = live_provider(wanted.provider, act.house.providers)
     _check(act, wanted)
     provider.check_options(wanted.options)
     whole = _with_former_secrets(act, wanted)
@@ -45,15 +45,6 @@ async def remove(act: Act, _: Nothing) -> Nothing:
     await act.house.channels.remove(act.place["name"])
     await act.noted("remove channel", act.place["name"])
     return Nothing()
-
-
-def _provider(act: Act, wanted: ChannelSettings) -> Provider:
-    found = act.house.providers.get(wanted.provider)
-    if found is None or not found.live:
-        live = ", ".join(sorted(name for name, provider in act.house.providers.items() if provider.live))
-        why = "is not known" if found is None else "is drawn in the sandbox only, so far"
-        raise BadRequest(f"provider {wanted.provider[:60]!r} {why}; there are: {live}", param="provider")
-    return found
 
 
 def _check(act: Act, wanted: ChannelSettings) -> None:
