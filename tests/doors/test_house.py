@@ -149,6 +149,16 @@ async def test_an_engine_s_address_in_the_environment_becomes_a_channel(tmp_path
         assert record.allow_private
 
 
+async def test_what_is_no_secret_in_the_environment_becomes_an_option(tmp_path: Path) -> None:
+    azure = given(
+        AZURE_OPENAI_API_KEY=KEY, AZURE_OPENAI_ENDPOINT="https://a.openai.azure.com", OPENAI_API_VERSION="preview"
+    )
+    async with open_house(tmp_path, Settings(), azure) as house:
+        record = house.channels.get("azure")
+    assert record.secrets == {"api_key": KEY, "endpoint": "https://a.openai.azure.com"}
+    assert record.options == {"api_version": "preview"}
+
+
 async def test_an_option_that_means_nothing_is_named(tmp_path: Path) -> None:
     wrong = ChannelSettings(name="main", provider="comfyui", options={"workflow": "{}", "flow": 1})
     with pytest.raises(BadRequest, match="channel 'main': comfyui has no option 'flow'"):

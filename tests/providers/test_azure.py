@@ -42,7 +42,7 @@ DEPLOYED = "/openai/deployments/gpt-image-2/images/generations"
 
 
 @pytest.mark.parametrize(
-    ("base", "secrets", "path"),
+    ("base", "options", "path"),
     [
         ("", {}, f"/openai/deployments/gpt-image-2/images/generations?api-version={API_VERSION}"),
         (
@@ -58,7 +58,7 @@ DEPLOYED = "/openai/deployments/gpt-image-2/images/generations"
 )
 @pytest.mark.parametrize("from_environment", [False, True])
 async def test_by_deployment_or_by_model(
-    base: str, secrets: Mapping[str, str], path: str, from_environment: bool, serve: Serve, ask: Make
+    base: str, options: Mapping[str, str], path: str, from_environment: bool, serve: Serve, ask: Make
 ) -> None:
     noted: list[tuple[str, str, str]] = []
 
@@ -70,9 +70,9 @@ async def test_by_deployment_or_by_model(
     channel = await serve(handler)
     address = channel.base_url.removesuffix("/v1") + base
     # A channel that the environment made has an address among its secrets.
-    channel.base_url, channel.secrets = address, {"api_key": KEY, **secrets}
+    channel.base_url, channel.secrets, channel.options = address, {"api_key": KEY}, options
     if from_environment:
-        channel.base_url, channel.secrets = "", {"api_key": KEY, "endpoint": address, **secrets}
+        channel.base_url, channel.secrets = "", {"api_key": KEY, "endpoint": address}
     await Azure().start(ask(GPT), channel)
     assert noted == [(path, KEY, "gpt-image-2")]
 

@@ -59,6 +59,15 @@ def test_a_channel_s_key_as_most_vendors_want_it(connect: Connect) -> None:
     assert channel.bearer == {}
 
 
+def test_an_option_may_stand_where_earlier_versions_had_it(connect: Connect) -> None:
+    channel = connect("http://127.0.0.1:9")
+    assert channel.option("palette") == ""
+    channel.secrets = {"palette": "cold"}
+    assert channel.option("palette") == "cold"
+    channel.options = {"palette": 7}
+    assert channel.option("palette") == "7"
+
+
 def test_a_provider_knows_its_options() -> None:
     Painter().check_options({"palette": "warm"})
     with pytest.raises(BadRequest, match="painter has no option 'colours'; it has palette") as caught:

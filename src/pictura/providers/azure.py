@@ -32,7 +32,7 @@ from pictura.providers.answers import mapping
 from pictura.providers.base import Ask, Channel
 from pictura.providers.openai import GPT_IMAGE_2, StreamingImagesApi
 
-#: The first that has edits. A channel's own is `secrets = {api_version = "…"}`.
+#: The first that has edits.
 API_VERSION = "2025-04-01-preview"
 
 _USERS = Source("openai-python 3.52; code of those who deployed it", "2026-11-20", "third party")
@@ -62,6 +62,9 @@ class Azure(StreamingImagesApi):
     # The address differs from account to account, so that it comes with the key.
     env: ClassVar = {"api_key": "AZURE_OPENAI_API_KEY", "endpoint": "AZURE_OPENAI_ENDPOINT"}
     optional_env: ClassVar = {"api_version": "OPENAI_API_VERSION"}
+    channel_options: ClassVar = {
+        "api_version": f"the version of the API, `preview` say; else {API_VERSION}, and none behind `/openai/v1`"
+    }
     sandbox_path = "/azure/openai"
     compresses = LOSSY
     marker = "azure/"
@@ -88,7 +91,7 @@ class Azure(StreamingImagesApi):
 
     def place(self, ask: Ask, via: Channel) -> str:
         base, path = _base(via), super().place(ask, via)
-        version = via.secrets.get("api_version", "")
+        version = via.option("api_version")
         if base.endswith("/v1"):
             return f"{base}{path}?api-version={quote(version)}" if version else base + path
         deployment = quote(self.model(ask), safe="")

@@ -172,6 +172,10 @@ class Channel(msgspec.Struct, kw_only=True):
         key = self.secrets.get("api_key")
         return {"Authorization": f"Bearer {key}"} if key else {}
 
+    def option(self, name: str) -> str:
+        """An option as text, "" where it is not set. Channels of earlier versions have it among their secrets."""
+        return str(self.options.get(name) or self.secrets.get(name, ""))
+
     async def send(
         self,
         method: str,
@@ -221,7 +225,7 @@ class Provider(ABC):
     #: Secret by secret, the environment variable under which the vendor's own SDK looks for it; of several, with spaces
     #: between them, the first that is set.
     env: ClassVar[Mapping[str, str]] = {}
-    #: More of the kind that may be missing (`sub_app_id`, `organization`). They are in `Channel.secrets` too.
+    #: More of the kind that may be missing: of `channel_options` (`sub_app_id`), else secrets like the others.
     optional_env: ClassVar[Mapping[str, str]] = {}
     #: The variable that holds an address of one's own, for engines that live where somebody started them.
     base_url_env: ClassVar[str] = ""

@@ -388,7 +388,7 @@ _ADDITIONAL = ("background", *_EXPANSION)
 
 
 def _account(via: Channel) -> dict[str, int]:
-    number = str(via.options.get("sub_app_id", via.secrets.get("sub_app_id", "")))
+    number = via.option("sub_app_id")
     if not number:
         return {}
     if not number.isdecimal():
