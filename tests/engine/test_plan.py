@@ -91,7 +91,7 @@ class Other(Scripted):
 
     name = "other"
     MODELS = (ModelCard(id="other-fox", native="Fox/1", max_n=1, price=PerPicture(70_000), source=SOURCE),)
-    SERVES: ClassVar = {"fox": "Fox/1", "wolf": "Wolf/2"}
+    SERVES: ClassVar = {"fox": "other-fox", "wolf": "Wolf/2"}
 
 
 @pytest.fixture
@@ -144,6 +144,12 @@ async def test_who_resells_a_model_comes_after_its_maker(engine: Engine) -> None
     assert (made.native, made.price) == ("fox-1", PerPicture(40_000))
     assert (resold.native, resold.price) == ("Fox/1", PerPicture(70_000))
     assert planned.hold == 70_000
+
+
+async def test_a_model_that_a_reseller_s_channel_lists_by_its_id_goes_by_the_reseller_s_name(engine: Engine) -> None:
+    reseller = channel("reseller", provider="other", models={"fox": ""})
+    (only,) = plan(engine, None, reseller).candidates
+    assert (only.native, only.price) == ("Fox/1", PerPicture(70_000))
 
 
 async def test_a_reseller_that_names_no_price_takes_the_makers(engine: Engine) -> None:

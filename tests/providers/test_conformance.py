@@ -16,6 +16,7 @@ from pictura.core.size import AUTO, allowed, fit, parse
 from pictura.infra.dial import parse_url
 from pictura.providers.base import Ask, Channel, Done, Provider, StreamingProvider
 from pictura.providers.plain import SANDBOX_PATH, PlainProvider
+from pictura.store.catalog import Catalog
 from tests.least import least_options, least_pictures, least_request
 
 FOUND, BROKEN = discover("pictura.providers", "pictura.providers", Provider)  # type: ignore[type-abstract]
@@ -52,7 +53,15 @@ def test_its_names_lead_to_one_card_each(provider: type[Provider]) -> None:
 def test_what_it_resells_is_anothers(provider: type[Provider]) -> None:
     own = {card.id for card in provider.MODELS}
     assert set(provider.SERVES) <= {card.id for card in CARDS} - own
-    assert all(provider.SERVES.values())
+    assert all(provider.SERVES.values()) and own.isdisjoint(provider.SERVES.values())
+
+
+@pytest.mark.parametrize(("name", "model"), [("mixroute", "seedream-4.5"), ("omnirouters", "gpt-image-2")])
+def test_what_nobody_knows_the_price_of_is_not_resold_at_its_makers(name: str, model: str) -> None:
+    catalog, provider = Catalog(), FOUND[name]
+    catalog.add(provider.name, provider.MODELS)
+    own = catalog.theirs(provider.name, provider.SERVES[model])
+    assert own is not None and own.price is None
 
 
 @providers

@@ -477,12 +477,9 @@ def _imitated(record: ChannelRecord, provider: Provider, card: ModelCard) -> Can
 
 
 def _listed_native(record: ChannelRecord, card: ModelCard) -> str | None:
-    """What a channel's own list says the model is called there; None where it does not list it."""
+    """What a channel's own list says the model is called there ("": nothing); None where it does not list it."""
     wanted = {name.lower() for name in card.names}
-    for name, native in (record.models or {}).items():
-        if name.lower() in wanted:
-            return native or card.native or card.id
-    return None
+    return next((native for name, native in (record.models or {}).items() if name.lower() in wanted), None)
 
 
 def _ordered(records: Sequence[ChannelRecord], region: str, makers: Set[str]) -> list[ChannelRecord]:

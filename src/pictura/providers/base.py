@@ -232,8 +232,8 @@ class Provider(ABC):
     #: What else a channel may say of itself, and is no secret: `Channel.options` by name, and what each is.
     channel_options: ClassVar[Mapping[str, str]] = {}
     MODELS: ClassVar[tuple[ModelCard, ...]] = ()
-    #: Other makers' models that are to be had here as well: by the id of their card, what they are called here. Such a
-    #: model costs what a card of this provider's own says of that name, else what its maker takes.
+    #: Other makers' models that are to be had here as well: by the id of their card, the id of the card that this
+    #: provider has of it, which tells its name and price here; else its name alone, and it costs what its maker takes.
     SERVES: ClassVar[Mapping[str, str]] = {}
     #: The vendor refuses a second call with the same client id, so a lost one may be repeated.
     dedupes: ClassVar[bool] = False
@@ -243,6 +243,10 @@ class Provider(ABC):
     live: ClassVar[bool] = True
     #: Where the sandbox imitates it, below the sandbox's own address; "": nowhere, the plain simulator stands in.
     sandbox_path: ClassVar[str] = ""
+
+    def __init_subclass__(cls) -> None:
+        natives = {card.id: card.native or card.id for card in cls.MODELS}
+        cls.SERVES = {id: natives.get(here, here) for id, here in cls.SERVES.items()}
 
     @abstractmethod
     async def start(self, ask: Ask, via: Channel) -> Done | Pending:

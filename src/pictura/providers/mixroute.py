@@ -67,14 +67,14 @@ class MixRoute(NewApiWire, ImagesApi):
     marker = "mixroute/"
     masks = False
     SERVES: ClassVar = {
-        "gemini-2.5-flash-image": "gemini-2.5-flash-image",
+        "gemini-2.5-flash-image": "mixroute-gemini-2.5-flash-image",
         "gemini-3-pro-image": "gemini-3-pro-image-preview",
         "seedream-3.0": "doubao-seedream-3-0-t2i-250415",
         "seedream-4.0": "doubao-seedream-4-0-250828",
-        "seedream-4.5": "doubao-seedream-4-5-251128",
+        "seedream-4.5": "mixroute-seedream-4.5",
         "seededit-3.0": "doubao-seededit-3-0-i2i-250628",
-        "gpt-image-1-mini": "gpt-image-1-mini",
-        "qwen-image-plus": "qwen-image-plus",
+        "gpt-image-1-mini": "mixroute-gpt-image-1-mini",
+        "qwen-image-plus": "mixroute-qwen-image-plus",
         "qwen-image-edit-plus": "qwen-image-edit-plus",
     }
     MODELS = (

@@ -66,11 +66,11 @@ class OmniRouters(NewApiWire, TaskProvider):
     marker = "omnirouters/"
     masks = False
     SERVES: ClassVar = {
-        "gemini-3.1-flash-image": "Nano-Banana2",
-        "gpt-image-2": "GPT-image-2",
-        "kling-v3-omni": "Kling:3.0-omni",
-        "seedream-4.5": "Seedream:4.5",
-        "hunyuan-panorama-2.0": "Hunyuan-3d-2.0",
+        "gemini-3.1-flash-image": "omnirouters-nano-banana2",
+        "gpt-image-2": "omnirouters-gpt-image-2",
+        "kling-v3-omni": "omnirouters-kling-3.0-omni",
+        "seedream-4.5": "omnirouters-seedream-4.5",
+        "hunyuan-panorama-2.0": "omnirouters-hunyuan-panorama-2.0",
     }
     MODELS = (
         _BANANA,

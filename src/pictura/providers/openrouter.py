@@ -68,9 +68,9 @@ class OpenRouter(StreamingImagesApi):
     marker = "openrouter/"
     masks = False
     SERVES: ClassVar = {
-        "seedream-4.5": "bytedance-seed/seedream-4.5",
-        "gemini-3.1-flash-image": "google/gemini-3.1-flash-image",
-        "gpt-image-2": "openai/gpt-image-2",
+        "seedream-4.5": "openrouter-seedream-4.5",
+        "gemini-3.1-flash-image": "openrouter-gemini-3.1-flash-image",
+        "gpt-image-2": "openrouter-gpt-image-2",
     }
     MODELS = (
         _SEEDREAM,

@@ -165,17 +165,17 @@ class TencentVod(CancellingProvider):
     sandbox_path = "/tencent-vod"
     dedupes = True
     SERVES: ClassVar = {
-        "gpt-image-2": "OG/image2",
-        "gemini-3.1-flash-image": "GG/3.1",
-        "gemini-3-pro-image": "GG/3.0",
-        "gemini-2.5-flash-image": "GG/2.5",
-        "kling-v3-omni": "Kling/3.0-Omni",
-        "kling-v3-image": "Kling/3.0",
-        "kling-image-o1": "Kling/O1",
-        "kling-v2-1": "Kling/2.1",
-        "seedream-5.0-lite": "SI/5.0-lite",
-        "seedream-4.5": "SI/4.5",
-        "seedream-4.0": "SI/4.0",
+        "gpt-image-2": "vod-og-image2",
+        "gemini-3.1-flash-image": "vod-gg-3.1",
+        "gemini-3-pro-image": "vod-gg-3.0",
+        "gemini-2.5-flash-image": "vod-gg-2.5",
+        "kling-v3-omni": "vod-kling-3.0-omni",
+        "kling-v3-image": "vod-kling-3.0",
+        "kling-image-o1": "vod-kling-o1",
+        "kling-v2-1": "vod-kling-2.1",
+        "seedream-5.0-lite": "vod-si-5.0-lite",
+        "seedream-4.5": "vod-si-4.5",
+        "seedream-4.0": "vod-si-4.0",
     }
     MODELS = (
         _PANORAMA,
