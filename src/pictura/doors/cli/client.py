@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import http.client
 import ipaddress
+import os
 import shutil
 import urllib.error
 import urllib.request
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote, urlencode, urlsplit
@@ -113,17 +114,20 @@ class Client:
         remarks = [f"{name}: {headers[f'x-pictura-{name}']}" for name in REMARKS if f"x-pictura-{name}" in headers]
         return Drawn([datum.url for datum in told.data], told.cost, headers.get("x-pictura-sandbox") == "true", remarks)
 
-    def save(self, url: str, target: Path) -> Media:
-        """The picture of `url` as a file, whole or not at all; what it is is read from its own first bytes."""
-        part = target.with_name(target.name + ".part")
+    def save(self, url: str, folder: Path, named: Callable[[Media], Path]) -> tuple[Path, Media]:
+        """The picture of `url` as a file in `folder`, whole or not at all. What it is is read from its own first bytes;
+        with that `named` says which file.
+        """
+        part = folder / f"pictura-{os.getpid()}.part"
         try:
             with self._fetch(url) as answer, part.open("wb") as file:
                 shutil.copyfileobj(answer, file, 256 * 1024)
             media = measure(part)
+            target = named(media)
             part.replace(target)
         finally:
             part.unlink(missing_ok=True)
-        return media
+        return target, media
 
     def _fetch(self, url: str) -> http.client.HTTPResponse:
         parts = urlsplit(url)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +13,7 @@ import msgspec
 from cyclopts import Parameter
 
 from pictura.core.errors import BadRequest, HouseError, NotSent, UpstreamError
-from pictura.core.media import Media, normalise_format
+from pictura.core.media import FORMATS, Media, normalise_format
 from pictura.core.money import show, usd
 from pictura.doors.cli.client import Body, Client, Drawn, json_body
 from pictura.doors.cli.form import form
@@ -37,7 +38,12 @@ class Wish:
     size: Annotated[str, Parameter(name=["--size", "-s"], help="1024x768, 16:9, 2K or auto.")] = "auto"
     n: Annotated[int, Parameter(name=["--n", "-n"], help="So many pictures.")] = 1
     quality: Annotated[str, Parameter(help="low, medium, high, …: the model's own words.")] = ""
-    format: Annotated[str, Parameter(help="png, jpeg or webp; else what --output ends with, else webp.")] = ""
+    format: Annotated[
+        str,
+        Parameter(
+            help="png, jpeg, webp or svg; else what --output ends with, else what the gateway gives of the model."
+        ),
+    ] = ""
     background: Annotated[str, Parameter(help="transparent or opaque.")] = ""
     seed: Annotated[int | None, Parameter(help="The same seed draws alike, where a model knows seeds.")] = None
     option: Annotated[
@@ -45,7 +51,11 @@ class Wish:
         Parameter(help="A further option of the model, name=value. Repeat for several."),
     ] = ()
     output: Annotated[
-        Path | None, Parameter(name=["--output", "-o"], help="File to write; else one named after the prompt.")
+        Path | None,
+        Parameter(
+            name=["--output", "-o"],
+            help="File to write, under the ending of what came; else one after the prompt.",
+        ),
     ] = None
     sandbox: Annotated[
         bool | None,
@@ -124,12 +134,14 @@ def fields(prompt: str, wish: Wish) -> dict[str, object]:
     return {name: value for name, value in told.items() if value not in ("", None)}
 
 
-def save(client: Client, drawn: Drawn, names: Sequence[Path]) -> list[tuple[Path, Media]]:
+def save(client: Client, drawn: Drawn, prompt: str, output: Path | None) -> list[tuple[Path, Media]]:
     """Every picture into its file. Raises HouseError that says where one that was drawn can still be had."""
     saved = []
-    for url, name in zip(drawn.urls, names, strict=True):
+    folder = output.parent if output else Path()
+    for number, url in enumerate(drawn.urls, 1):
+        wanted = output and (_numbered(output, number) if len(drawn.urls) > 1 else output)
         try:
-            saved.append((name, client.save(url, name)))
+            saved.append(client.save(url, folder, partial(_file, wanted, prompt)))
         except UpstreamError as error:
             raise HouseError(f"{error.message}; the picture is drawn and kept: {url}") from None
     return saved
@@ -143,7 +155,7 @@ def _draw(client: Client, path: str, body: Body, prompt: str, wish: Wish) -> Non
     started = time.monotonic()
     with waiting(f"{wish.model} draws"):
         drawn = client.draw(path, body)
-        saved = save(client, drawn, _names(len(drawn.urls), prompt, wish))
+        saved = save(client, drawn, prompt, wish.output)
     for file, media in saved:
         print(describe(file, media))
     for remark in drawn.remarks:
@@ -181,8 +193,9 @@ def _served(client: Client, model: str) -> bool:
 
 
 def _format(wish: Wish) -> str:
-    ending = wish.output.suffix.removeprefix(".") if wish.output else ""
-    return normalise_format(wish.format or ending) if wish.format or ending else "webp"
+    """What was said, or the file is called; "": whatever the gateway gives of that model."""
+    said = wish.format or (wish.output.suffix.removeprefix(".") if wish.output else "")
+    return normalise_format(said) if said else ""
 
 
 def _option(text: str) -> tuple[str, object]:
@@ -196,22 +209,17 @@ def _option(text: str) -> tuple[str, object]:
         return name, value
 
 
-def _names(count: int, prompt: str, wish: Wish) -> list[Path]:
-    """The file that was named; else one after the prompt that is not there yet. Several are numbered."""
-    if wish.output is not None:
-        return [wish.output] if count == 1 else [_numbered(wish.output, i + 1) for i in range(count)]
+def _file(wanted: Path | None, prompt: str, media: Media) -> Path:
+    """Where a picture goes: the file that was wanted, under the ending of what came; else one that is not there yet."""
+    row = FORMATS[media.format]
+    ending = ".jpg" if row.name == "jpeg" else f".{row.name}"
+    if wanted is not None:
+        ends_so = wanted.suffix.removeprefix(".").lower() in (row.name, *row.aliases)
+        return wanted if ends_so else wanted.with_suffix(ending)
     words = "".join(letter if letter.isalnum() else " " for letter in prompt.lower()).split()
-    stem = "-".join(words)[:NAME_CHARS].strip("-") or "picture"
-    ending = "jpg" if _format(wish) == "jpeg" else _format(wish)
-    bare = Path(f"{stem}.{ending}")
-    taken = 0
-    names: list[Path] = []
-    while len(names) < count:
-        name = bare if not taken else _numbered(bare, taken + 1)
-        taken += 1
-        if not name.exists():
-            names.append(name)
-    return names
+    bare = Path(("-".join(words)[:NAME_CHARS].strip("-") or "picture") + ending)
+    names = (bare if number == 1 else _numbered(bare, number) for number in count(1))
+    return next(name for name in names if not name.exists())
 
 
 def _numbered(name: Path, number: int) -> Path:

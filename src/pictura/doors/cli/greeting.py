@@ -93,7 +93,7 @@ _NO_CHANNELS = (
 def _draw(client: Client, file: Path) -> str:
     started = time.monotonic()
     drawn = client.draw(GENERATIONS, json_body(fields(PROMPT, Wish(size="1024x1024", output=file))))
-    media = client.save(drawn.urls[0], file)
+    _, media = client.save(drawn.urls[0], file.parent, lambda _: file)
     return f"{describe(file, media)}, by {MODEL} in the sandbox, {time.monotonic() - started:.1f} s"
 
 
