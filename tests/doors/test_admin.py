@@ -24,6 +24,7 @@ from pictura.doors.desk.shapes import (
     KeyShown,
     MadeKey,
     ModelShown,
+    Native,
     Notice,
     Page,
     ProjectShown,
@@ -483,7 +484,8 @@ async def test_models_come_with_their_channels(door: Door) -> None:
     assert list(await models(door, f"?name={SHARED.upper()}")) == [SHARED]
     assert list(await models(door, "?name=nothing")) == []
     filtered = await models(door, "?filter=SEEDREAM")
-    assert filtered and all("seedream" in " ".join((m.id, m.native, *m.aliases)).lower() for m in filtered.values())
+    names = [" ".join((m.id, *m.aliases, *(native.id for native in m.natives))).lower() for m in filtered.values()]
+    assert names and all("seedream" in name for name in names)
 
 
 async def test_a_model_says_what_it_takes_and_costs_in_typed_descriptors(door: Door) -> None:
@@ -543,6 +545,7 @@ async def test_a_price_counts_from_the_next_request_on_and_is_noted(door: Door) 
     wanted = {
         "price": {"per_picture": "0.3", "currency": "CNY", "rate": "6.80", "rate_date": "2026-11-20"},
         "price_source": "our contract",
+        "replace": True,
     }
     told = await act(door, "PUT", "/models/DALL-E-3", ModelShown, wanted)
     assert (told.id, told.origin, told.pricing) == (
@@ -565,6 +568,32 @@ async def test_a_price_counts_from_the_next_request_on_and_is_noted(door: Door) 
     await send(door, "DELETE", "/channels/third")
 
 
+async def test_a_model_that_is_here_is_not_replaced_by_mistake(door: Door) -> None:
+    wanted = {"base": SHARED, "price": {"per_picture": "0.5"}}
+    answer = await send(door, "PUT", "/models/dall-e-3", wanted)
+    refused = wrong(answer)
+    assert (answer.status, refused.param) == (409, "replace")
+    assert "dall-e-3 of openai is here already (built-in)" in refused.message
+    assert (await model(door, "dall-e-3")).origin == "built-in"
+    for _ in range(2):  # what the console itself said is not replaced by mistake either
+        told = await act(door, "PUT", "/models/dall-e-3", ModelShown, {**wanted, "replace": True})
+        assert (told.origin, told.overridden) == ("console", True)
+        assert (await send(door, "PUT", "/models/dall-e-3", wanted)).status == 409
+    (check,) = [check for check in (await act(door, "GET", "/doctor", Report)).checks if check.name == "models"]
+    assert check.level == "ok" and check.said.endswith("parts said otherwise of dall-e-3 (console: base, price)")
+    assert (await send(door, "DELETE", "/models/dall-e-3")).status == 200
+
+
+async def test_a_model_has_a_native_id_with_each_provider(door: Door) -> None:
+    await act(door, "POST", "/channels", ChannelShown, new_channel(door, models={"seedream-4.5": "our-seedream"}))
+    told = (await model(door, "seedream-4.5")).natives
+    assert told[0] == Native("volcengine", "doubao-seedream-4-5-251128")
+    assert Native("omnirouters", "Seedream:4.5") in told and Native("tencent-vod", "SI/4.5") in told
+    assert told[-1] == Native("openai", "our-seedream", "third")
+    assert not any(native.channel for native in (await model(door, "seedream-4.5", key=LIVE)).natives)
+    await send(door, "DELETE", "/channels/third")
+
+
 async def test_a_model_of_the_operator_draws_until_it_is_taken_away(door: Door) -> None:
     wanted = {
         "base": SHARED,
@@ -575,7 +604,8 @@ async def test_a_model_of_the_operator_draws_until_it_is_taken_away(door: Door) 
         "price": {"per_picture": "0.5"},
     }
     told = await act(door, "PUT", "/models/acme/poster", ModelShown, wanted)
-    assert (told.id, told.provider, told.aliases, told.native) == ("acme/poster", "openai", ("ads",), "poster-2")
+    assert (told.id, told.provider, told.aliases) == ("acme/poster", "openai", ("ads",))
+    assert (told.natives, told.origin, told.overridden) == ([Native("openai", "poster-2")], "console", False)
     assert told.supported_parameters["seed"] == Span(0, 9) and "quality" not in told.supported_parameters
     await act(door, "POST", "/channels", ChannelShown, {**new_channel(door, models=["acme/poster"]), "price": None})
     asked = {"model": "ads", "prompt": "a fox", "seed": 7}

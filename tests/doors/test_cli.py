@@ -533,6 +533,37 @@ def test_a_model_is_added_drawn_and_taken_away(inhabited: Home) -> None:
     assert inhabited.run("models", "remove", "acme/poster").out == "acme/poster is gone\n"
 
 
+def test_a_model_that_is_here_is_replaced_only_where_that_is_said(inhabited: Home) -> None:
+    add = ("models", "add", "DALL-E-3", "--price", "0.30")
+    refused = inhabited.run(*add)
+    assert refused.code == 1 and "dall-e-3 of openai is here already (built in); nothing was changed" in refused.err
+    assert "--replace" in refused.err
+    assert inhabited.run(*add, "--replace").out == "dall-e-3: $0.30, sandbox only\n"
+    shown = inhabited.run("models", "show", "dall-e-3").out
+    assert re.search(r"card +built in, and the console has the last word", shown)
+    assert "dall-e-3 (console: price)" in inhabited.run("doctor").out
+    assert inhabited.run("models", "remove", "dall-e-3").code == 0
+
+
+def test_a_model_is_shown_by_all_its_names_and_as_what_each_is(inhabited: Home) -> None:
+    shown = inhabited.run("models", "show", "seedream-4.5").out
+    assert re.search(r"called there +doubao-seedream-4-5-251128, .*Seedream:4.5 \(omnirouters\)", shown)
+    (aliases,) = re.findall(r"^aliases +(.+)$", shown, re.MULTILINE)
+    assert "doubao-seedream-4-5-251128" not in aliases
+
+
+def test_what_a_model_makes_is_saved_as_what_it_is(inhabited: Home) -> None:
+    Image.new("RGB", (512, 512), "red").save(inhabited.folder / "logo.png")
+    vectorise = ("edit", "-i", "logo.png", "-m", "fal-recraft-vectorize", "--sandbox")
+    for wanted, saved in (((), "edited.svg"), (("-o", "drawn"), "drawn.svg"), (("-o", "whole.svg"), "whole.svg")):
+        told = inhabited.run(*vectorise, *wanted)
+        assert told.code == 0, told.err
+        assert told.out.startswith(f"{saved}  ")
+        assert (inhabited.folder / saved).read_bytes().lstrip().startswith((b"<svg", b"<?xml"))
+    refused = inhabited.run(*vectorise, "-o", "logo-2.webp")
+    assert refused.code == 1 and "is not had from fal-recraft-vectorize; allowed: svg" in refused.err
+
+
 def test_keys_come_and_go(inhabited: Home) -> None:
     made = inhabited.run("keys", "new", "an app", "--test", "--cap", "2.50", "--per", "week", "--expires", "30d")
     assert made.code == 0, made.err

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pictura.core.errors import BadRequest, NotFound
+from pictura.core.errors import BadRequest, Conflict, NotFound
 from pictura.core.model import ModelCard, Source
 from pictura.core.price import PerPicture, Price
 from pictura.infra.config import ModelPrice, ModelSettings
@@ -72,6 +72,15 @@ async def test_a_change_holds_at_once_and_after_a_restart(
     await again.remove("FOX", noted)
     assert (price(later), later.find("wolf"), again.get("fox")) == (PerPicture(40_000), None, None)
     assert database.read(lambda tx: tx.all("SELECT * FROM cards")) == []
+
+
+async def test_what_is_to_be_fresh_replaces_nothing(book: CardBook, catalog: Catalog) -> None:
+    await book.store(says("wolf", base="fox"), noted, fresh=True)
+    for id in ("FOX", "wolf"):
+        with pytest.raises(Conflict) as caught:
+            await book.store(says(id, "0.05", base="fox"), noted, fresh=True)
+        assert caught.value.param == "replace"
+    assert price(catalog) == price(catalog, "wolf") == PerPicture(40_000)
 
 
 async def test_what_is_wrong_is_refused_and_changes_nothing(

@@ -8,7 +8,8 @@
     │  │  ├─ Unsupported        a value this model does not take
     │  │  ├─ TooLarge           too many bytes
     │  │  ├─ WrongMediaType     a body of a kind that is not read here, or a compressed one
-    │  │  └─ TooSlow            a body that did not come
+    │  │  ├─ TooSlow            a body that did not come
+    │  │  └─ Conflict           it is there already, and nothing said that it may be replaced
     │  ├─ NotFound              no such file or path for this caller
     │  │  └─ UnknownJob         no such job, or somebody else's
     │  ├─ Cancelled             a job that its client took back
@@ -106,6 +107,13 @@ class WrongMediaType(BadRequest):
 class TooSlow(BadRequest):
     code = "request_timeout"
     status = 408
+
+
+class Conflict(BadRequest):
+    """Something of this name is there already; `param` names the field that says it may be replaced."""
+
+    code = "conflict"
+    status = 409
 
 
 class NotFound(CallerError):

@@ -46,6 +46,7 @@ _SENTENCES: Mapping[str, str] = {
     "too_large": "请求内容过大",
     "unsupported_media_type": "不支持的请求体类型或编码",
     "request_timeout": "请求体传输超时",
+    "conflict": "同名的模型已存在",
     "not_found": "接口不存在",
     "job_not_found": "任务不存在，或不属于当前项目",
     "cancelled": "任务已取消，不收取费用",

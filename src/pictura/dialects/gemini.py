@@ -49,6 +49,7 @@ ERRORS = {
     "too_large": ErrorRow(413, _ARGUMENT),
     "unsupported_media_type": ErrorRow(415, _ARGUMENT),
     "request_timeout": ErrorRow(408, _DEADLINE),
+    "conflict": ErrorRow(409, "ALREADY_EXISTS"),
     "not_found": ErrorRow(404, "NOT_FOUND"),
     "job_not_found": ErrorRow(404, "NOT_FOUND"),
     "cancelled": ErrorRow(499, "CANCELLED"),

@@ -52,6 +52,7 @@ ERRORS = {
     "too_large": ErrorRow(413, _WRONG),
     "unsupported_media_type": ErrorRow(415, _WRONG),
     "request_timeout": ErrorRow(408, _WRONG),
+    "conflict": ErrorRow(409, _WRONG),
     "not_found": ErrorRow(404, _WRONG),
     "job_not_found": ErrorRow(404, _WRONG),
     "cancelled": ErrorRow(499, "request_cancelled"),

@@ -52,6 +52,7 @@ ERRORS: Mapping[str, ErrorRow] = {
     "too_large": ErrorRow(413, _OWN, "read_request_body_failed"),
     "unsupported_media_type": ErrorRow(415, _OWN, "invalid_request"),
     "request_timeout": ErrorRow(408, _OWN, "read_request_body_failed"),
+    "conflict": ErrorRow(409, _OWN, "conflict"),
     "not_found": ErrorRow(404, "invalid_request_error", ""),
     "job_not_found": ErrorRow(404, _OWN, "task_not_exist"),
     "cancelled": ErrorRow(499, _OWN, "task_cancelled"),

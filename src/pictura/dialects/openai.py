@@ -47,6 +47,7 @@ ERRORS = {
     "too_large": ErrorRow(413, _WRONG, "request_too_large"),
     "unsupported_media_type": ErrorRow(415, _WRONG, "unsupported_media_type"),
     "request_timeout": ErrorRow(408, _WRONG, "request_timeout"),
+    "conflict": ErrorRow(409, _WRONG, "conflict"),
     "not_found": ErrorRow(404, _WRONG),
     "job_not_found": ErrorRow(404, _WRONG, "job_not_found"),
     "cancelled": ErrorRow(499, _WRONG, "cancelled"),

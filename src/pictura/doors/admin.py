@@ -29,6 +29,7 @@ from pictura.doors.desk.shapes import (
     Named,
     Newest,
     NewKey,
+    NewModel,
     NewProject,
     Nothing,
     OfProject,
@@ -37,7 +38,7 @@ from pictura.doors.desk.shapes import (
 from pictura.doors.house import House
 from pictura.doors.http.body import ClientGone, Incoming, close
 from pictura.doors.http.visit import Visit, networks
-from pictura.infra.config import ChannelSettings, ModelParts
+from pictura.infra.config import ChannelSettings
 from pictura.store.keys import Scope
 
 log = logging.getLogger("pictura.admin")
@@ -76,7 +77,7 @@ ENDPOINTS: tuple[Endpoint[Any], ...] = (
     Endpoint("GET", "/models", Named, models.listed, scope=None),
     # Ids may hold slashes.
     Endpoint("GET", "/models/{id:path}", Nothing, models.one, scope=None),
-    Endpoint("PUT", "/models/{id:path}", ModelParts, models.store),
+    Endpoint("PUT", "/models/{id:path}", NewModel, models.store),
     Endpoint("DELETE", "/models/{id:path}", Nothing, models.remove),
     Endpoint("GET", "/jobs", OfProject, jobs.listed),
     Endpoint("GET", "/jobs/{id}", Nothing, jobs.one),

@@ -235,6 +235,8 @@ class Provider(ABC):
     #: Other makers' models that are to be had here as well: by the id of their card, the id of the card that this
     #: provider has of it, which tells its name and price here; else its name alone, and it costs what its maker takes.
     SERVES: ClassVar[Mapping[str, str]] = {}
+    #: What stands before a model's name on our cards alone, where its maker's card has that name; it is not sent.
+    marker: ClassVar[str] = ""
     #: The vendor refuses a second call with the same client id, so a lost one may be repeated.
     dedupes: ClassVar[bool] = False
     #: Formats that it compresses as it is told (`Ask.output_compression`); in others the house does it.
@@ -255,6 +257,10 @@ class Provider(ABC):
     def instructed(self, card: ModelCard, native: str) -> bool:
         """Has it a place of its own for what holds for a whole conversation? Else that begins the prompt."""
         return False
+
+    def called(self, native: str) -> str:
+        """A card's native id as it is sent."""
+        return native.removeprefix(self.marker)
 
     def check_options(self, options: Mapping[str, object]) -> None:
         """Raises BadRequest for a channel's options that mean nothing here."""

@@ -223,8 +223,6 @@ _OPERATORS_AFFAIR = frozenset(
 class ImagesWire(Provider):
     """What all who speak like OpenAI say and understand; what one of them says differently is a method to override."""
 
-    #: What stands before a model's name on our cards alone, where its maker's card has that name; it is not sent.
-    marker: ClassVar[str] = ""
     #: Takes an edit as JSON too.
     json_edits: ClassVar[bool] = True
     #: Has a place for a mask.
@@ -278,7 +276,7 @@ class ImagesWire(Provider):
         return fields
 
     def model(self, ask: Ask) -> str:
-        return ask.native.removeprefix(self.marker)
+        return self.called(ask.native)
 
     def size(self, size: Size) -> Mapping[str, object]:
         """Pixels as OpenAI wants them; aspect and tier, which none of its models has, in the words routers share."""

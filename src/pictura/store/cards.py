@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from pictura.core.errors import BadRequest, NotFound
+from pictura.core.errors import BadRequest, Conflict, NotFound
 from pictura.infra.config import ModelSettings
 from pictura.infra.db import Database, Tx
-from pictura.store.catalog import Catalog
+from pictura.store.catalog import Catalog, Listing
 
 log = logging.getLogger("pictura.cards")
 
@@ -42,8 +42,11 @@ class CardBook:
     def get(self, id: str) -> ModelSettings | None:
         return self._entries.get(id.lower())
 
-    async def store(self, entry: ModelSettings, note: Note) -> None:
-        """Keep an entry; one of the same id is replaced. `note` writes into the same transaction. Raises BadRequest."""
+    async def store(self, entry: ModelSettings, note: Note, *, fresh: bool = False) -> None:
+        """Keep an entry; one of the same id is replaced. `note` writes into the same transaction.
+
+        Raises BadRequest for what is wrong with it; Conflict where it is to be `fresh`, and its model is here already.
+        """
         key, text = entry.id.lower(), msgspec.json.encode(entry).decode()
 
         def write(tx: Tx) -> None:
@@ -52,7 +55,11 @@ class CardBook:
             note(tx)
 
         async with self._changing:
-            await self._change({**self._entries, key: entry}, entry.id, write)
+            entries = {**self._entries, key: entry}
+            self._check(entries, entry.id)
+            if fresh and (there := self._catalog.get(entry.id)) is not None:
+                raise _taken(there)
+            await self._change(entries, write)
 
     async def remove(self, id: str, note: Note) -> None:
         """Take an entry away. Raises NotFound where there is none, BadRequest where another one stands on it."""
@@ -65,10 +72,11 @@ class CardBook:
         async with self._changing:
             if key not in self._entries:
                 raise NotFound(f"the console says nothing of {id[:60]!r}; what pictura.toml says is changed there")
-            await self._change({known: entry for known, entry in self._entries.items() if known != key}, id, write)
+            entries = {known: entry for known, entry in self._entries.items() if known != key}
+            self._check(entries, id)
+            await self._change(entries, write)
 
-    async def _change(self, entries: dict[str, ModelSettings], id: str, write: Note) -> None:
-        self._check(entries, id)
+    async def _change(self, entries: dict[str, ModelSettings], write: Note) -> None:
         await self._database.write(write)
         self._entries = entries
         self._catalog.lay(list(entries.values()))
@@ -82,3 +90,11 @@ class CardBook:
         for other, error in after.items():
             if other not in before:
                 raise BadRequest(f"what the console says of {other} would be wrong then: {error.message}", param="id")
+
+
+def _taken(there: Listing) -> Conflict:
+    return Conflict(
+        f"{there.card.id} of {there.provider} is here already ({there.origin}); choose another id, or say replace: "
+        "true where parts of that one are meant",
+        param="replace",
+    )

@@ -25,11 +25,15 @@ _NOBODY = Source("the operator", "")
 
 
 class Listing(msgspec.Struct, frozen=True):
-    """A card, the provider that speaks for it, and who said the last word about it."""
+    """A card, the provider that speaks for it, and who said the last word about it.
+
+    `overridden`: its provider wrote one of this id, of which parts are said otherwise.
+    """
 
     card: ModelCard
     provider: str
     origin: Origin = "built-in"
+    overridden: bool = False
 
 
 class Shelf:
@@ -145,6 +149,10 @@ class Catalog:
         listing = self._shelf.find(name)
         return listing if listing is not None and listing.card.status == "retired" else None
 
+    def get(self, id: str) -> Listing | None:
+        """The model of this public id alone."""
+        return self._shelf.get(id)
+
     def owner(self, card: ModelCard) -> str:
         """The provider beside which this card stands; "" where the catalogue does not have it."""
         listing = self._shelf.get(card.id)
@@ -200,7 +208,10 @@ class Catalog:
         card = parts.card(entry.id, entry, start.card)
         # Another provider's simulator does not know the model by that name.
         foreign = provider != start.provider
-        return Listing(msgspec.structs.replace(card, imitated=None) if foreign else card, provider, origin)
+        card = msgspec.structs.replace(card, imitated=None) if foreign else card
+        below = shelf.get(entry.id)
+        overridden = below is not None and (below.origin == "built-in" or below.overridden)
+        return Listing(card, provider, origin, overridden)
 
     def _start(self, entry: ModelSettings, shelf: Shelf) -> Listing:
         """The listing an entry starts from."""

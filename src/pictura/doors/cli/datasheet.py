@@ -12,15 +12,15 @@ from pictura.core.money import Currency, usd
 from pictura.core.money import show as dollars
 from pictura.core.size import bounds
 from pictura.doors.cli.tables import facts, table
-from pictura.doors.desk.shapes import ModelShown
+from pictura.doors.desk.shapes import ModelShown, Native
 
-#: Who had the last word about a card.
-ORIGINS = {
+_ORIGINS = {
     "built-in": "built in",
-    "file": "pictura.toml has the last word",
-    "console": "the console has the last word",
-    "channel": "no card describes it; a channel names it",
+    "file": "of pictura.toml",
+    "console": "of the console",
+    "channel": "none describes it; a channel names it",
 }
+_LAST_WORDS = {"file": "pictura.toml has the last word", "console": "the console has the last word"}
 _BILLED = {
     "output_image": "picture",
     "input_image": "picture sent",
@@ -55,12 +55,12 @@ def price(model: ModelShown) -> str:
 
 def show(model: ModelShown) -> None:
     """The whole sheet: facts, fields, prices, and where they are from."""
-    other = [name for name in dict.fromkeys((model.native, *model.aliases)) if name != model.id]
     facts(
         (
             ("id", model.id),
-            ("also", ", ".join(other)),
+            ("aliases", ", ".join(model.aliases)),
             ("provider", model.provider),
+            ("called there", ", ".join(_called(native, model) for native in model.natives)),
             ("channels", served(model)),
             ("status", status(model)),
             ("released", model.released),
@@ -81,9 +81,20 @@ def show(model: ModelShown) -> None:
             ("price from", _source(model.price_source)),
             ("published in", _published(model)),
             ("facts from", _source(model.source)),
-            ("card", ORIGINS[model.origin]),
+            ("card", origin(model)),
         )
     )
+
+
+def origin(model: ModelShown) -> str:
+    """Whose its card is, and who had the last word about it."""
+    return f"built in, and {_LAST_WORDS[model.origin]}" if model.overridden else _ORIGINS[model.origin]
+
+
+def _called(native: Native, model: ModelShown) -> str:
+    if native.channel:
+        return f"{native.id} (channel {native.channel})"
+    return native.id if native.provider == model.provider else f"{native.id} ({native.provider})"
 
 
 def _show_price(model: ModelShown) -> None:

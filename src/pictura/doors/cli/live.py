@@ -9,7 +9,7 @@ from pictura.core.money import show, usd
 from pictura.doors.cli.client import PICTURE_S, Client
 from pictura.doors.cli.profile import Entry
 from pictura.doors.cli.reach import Reach
-from pictura.doors.cli.tables import as_json, money, table, waiting
+from pictura.doors.cli.tables import agreed, as_json, money, table, waiting
 from pictura.doors.desk.shapes import Page, Trial, Tried
 
 _PATH = "/api/doctor/live"
@@ -43,7 +43,7 @@ def _try(client: Client, names: Sequence[str], *, yes: bool, json: bool) -> int:
     drawable = [trial for trial in trials if trial.model]
     if not json:
         table(("channel", "provider", "model", "picture", "cost"), [_row(trial) for trial in trials], _NOTHING)
-    if drawable and not yes and not _agreed(drawable):
+    if drawable and not yes and not agreed(_question(drawable)):
         print("nothing was asked of anybody, and nothing was paid")
         return 1
     came = [_draw(client, trial, quiet=json) for trial in drawable]
@@ -66,15 +66,9 @@ def _price(trial: Trial) -> str:
     return "cost unknown" if trial.cost is None else f"up to {money(trial.cost)}"
 
 
-def _agreed(trials: Sequence[Trial]) -> bool:
-    """Only a yes is a yes: neither an empty line nor the end of the input."""
+def _question(trials: Sequence[Trial]) -> str:
     what = "this picture" if len(trials) == 1 else f"these {len(trials)} pictures"
-    try:
-        answer = input(f"Draw {what}, {_total(trials)}? [y/N] ")
-    except EOFError:
-        print()
-        return False
-    return answer.strip().lower() in ("y", "yes")
+    return f"Draw {what}, {_total(trials)}?"
 
 
 def _total(trials: Sequence[Trial]) -> str:

@@ -1,4 +1,4 @@
-"""Showing things: tables for people, JSON for programs, a spinner while something takes its time."""
+"""Showing things: tables for people, JSON for programs, a spinner while something takes its time; and asking."""
 
 from __future__ import annotations
 
@@ -41,6 +41,16 @@ def facts(pairs: Sequence[tuple[str, str]]) -> None:
     for name, value in pairs:
         if value:
             print(f"{name:<{width}}  {value}")
+
+
+def agreed(question: str) -> bool:
+    """Only a yes is a yes: neither an empty line nor the end of the input."""
+    try:
+        answer = input(f"{question} [y/N] ")
+    except EOFError:
+        print()
+        return False
+    return answer.strip().lower() in ("y", "yes")
 
 
 def money(text: str | None) -> str:

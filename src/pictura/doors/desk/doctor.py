@@ -8,6 +8,7 @@ import shutil
 import socket
 import stat
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
@@ -23,8 +24,10 @@ from pictura.doors.desk.channels import rests
 from pictura.doors.desk.shapes import Check, Nothing, Report
 from pictura.doors.house import House
 from pictura.engine.gateway import Draft
+from pictura.infra.config import ModelSettings
 from pictura.infra.dial import is_public
 from pictura.store import audit
+from pictura.store.catalog import Listing
 from pictura.store.channels import ChannelRecord
 from pictura.store.migrate import HEAD
 
@@ -41,7 +44,7 @@ _KEY_ADVICE = "set a provider's key in the environment (OPENAI_API_KEY, …) and
 async def report(act: Act, _: Nothing) -> Report:
     house = act.house
     looks = await asyncio.gather(_database(house), _storage(house), _sandbox(act), *_channels(house))
-    checks = [*looks[:2], _secret(house), looks[2], _clock(house), *looks[3:], *_settings(house)]
+    checks = [*looks[:2], _secret(house), looks[2], _clock(house), *looks[3:], _models(house), *_settings(house)]
     checks += [Check("plug-in", "warning", f"{b.where}: {b.why}", "mend or uninstall it") for b in house.broken]
     return Report(__version__, checks)
 
@@ -159,6 +162,29 @@ async def _unreachable(record: ChannelRecord) -> tuple[str, str] | None:
     except OSError as error:
         return f"cannot be reached ({os.strerror(error.errno or 0)})", "check base_url, and that it is running"
     return None
+
+
+def _models(house: House) -> Check:
+    """Whose built-in card somebody says parts of: that is allowed, and easily forgotten."""
+    listings = house.catalog.all()
+    overridden = [_overridden(listing, house) for listing in listings if listing.overridden]
+    said = f"parts said otherwise of {', '.join(overridden)}" if overridden else "none of the built-in is overridden"
+    return Check("models", "ok", f"{len(listings)} cards; {said}")
+
+
+def _overridden(listing: Listing, house: House) -> str:
+    """`dall-e-3 (pictura.toml: price; console: notes)`"""
+    id = listing.card.id
+    of_file = [entry for entry in house.settings.model if entry.id.lower() == id.lower()]
+    of_console = [entry] if (entry := house.cards.get(id)) else []
+    who = {"pictura.toml": of_file, "console": of_console}
+    told = (f"{name}: {', '.join(_parts(entries))}" for name, entries in who.items() if entries)
+    return f"{id} ({'; '.join(told)})"
+
+
+def _parts(entries: Sequence[ModelSettings]) -> list[str]:
+    """What entries say of their model."""
+    return list(dict.fromkeys(name for entry in entries for name in msgspec.to_builtins(entry) if name != "id"))
 
 
 def _settings(house: House) -> list[Check]:

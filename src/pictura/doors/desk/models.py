@@ -12,7 +12,8 @@ from pictura.core.errors import UnknownModel
 from pictura.core.model import ModelCard
 from pictura.core.price import Price
 from pictura.doors.desk.act import Act
-from pictura.doors.desk.shapes import ModelShown, Named, Nothing, Page
+from pictura.doors.desk.shapes import ModelShown, Named, Native, NewModel, Nothing, Page
+from pictura.engine.plan import Candidate
 from pictura.infra.config import ModelParts, ModelSettings
 from pictura.store.catalog import Listing
 from pictura.store.keys import Key, Project
@@ -36,11 +37,12 @@ async def one(act: Act, _: Nothing) -> ModelShown:
     return _shown(act, act.house.planner.find(act.place["id"]))
 
 
-async def store(act: Act, wanted: ModelParts) -> ModelShown:
-    """Say parts of a model, or make one; what the console said of it before goes."""
-    entry = ModelSettings(id=_spelled(act), **{name: getattr(wanted, name) for name in wanted.__struct_fields__})
+async def store(act: Act, wanted: NewModel) -> ModelShown:
+    """Make a model; or say parts of one that is here, where that is meant."""
+    entry = ModelSettings(id=_spelled(act), **{name: getattr(wanted, name) for name in ModelParts.__struct_fields__})
     detail = msgspec.json.encode(wanted).decode()
-    await act.house.cards.store(entry, lambda tx: act.note(tx, "store model", entry.id, detail))
+    fresh = not wanted.replace
+    await act.house.cards.store(entry, lambda tx: act.note(tx, "store model", entry.id, detail), fresh=fresh)
     return _shown(act, act.house.planner.find(entry.id))
 
 
@@ -66,7 +68,7 @@ def _id_of(act: Act, name: str) -> str:
 
 
 def _matches(model: ModelShown, wanted: str) -> bool:
-    names = (model.id, model.native, *model.aliases, model.provider, *model.channels)
+    names = (model.id, *model.aliases, *(native.id for native in model.natives), model.provider, *model.channels)
     return any(wanted in name.lower() for name in names)
 
 
@@ -74,12 +76,13 @@ def _shown(act: Act, listing: Listing) -> ModelShown:
     card, planner = listing.card, act.house.planner
     administers = "admin" in act.key.scopes
     records = [record for record in planner.serving(card, _LIVE) if not record.sandbox]
-    live = {record.name: planner.candidate(record.name, card).price for record in records}
+    asked = {record.name: planner.candidate(record.name, card) for record in records}
+    live = {name: candidate.price for name, candidate in asked.items()}
     return ModelShown(
         id=card.id,
         provider=listing.provider,
-        native=card.native or card.id,
         aliases=card.aliases,
+        natives=_natives(act, listing, asked if administers else {}),
         status=card.status,
         ends=card.ends,
         successor=card.successor,
@@ -95,11 +98,25 @@ def _shown(act: Act, listing: Listing) -> ModelShown:
         source=card.source,
         notes=card.notes,
         origin=listing.origin,
+        overridden=listing.overridden,
         available=bool(planner.serving(card, act.key)) and act.key.may_use(card.names),
         live=bool(live),
         channels=list(live) if administers else [],
         own=_own(act, card.id) if administers else None,
     )
+
+
+def _natives(act: Act, listing: Listing, asked: Mapping[str, Candidate]) -> list[Native]:
+    """Its own provider's name for it, those of resellers, and those of channels that have another."""
+    card, providers = listing.card, act.house.providers
+    resold = {name: provider.SERVES[card.id] for name, provider in providers.items() if card.id in provider.SERVES}
+    usual = {
+        name: providers[name].called(native)
+        for name, native in {listing.provider: card.native or card.id, **resold}.items()
+    }
+    channels = [(name, one.provider.name, one.provider.called(one.native)) for name, one in asked.items()]
+    own = [Native(provider, id, name) for name, provider, id in channels if usual.get(provider) != id]
+    return [*(Native(name, id) for name, id in usual.items()), *own]
 
 
 def _own(act: Act, id: str) -> ModelParts | None:

@@ -206,17 +206,32 @@ class ChannelShown(msgspec.Struct, frozen=True, kw_only=True):
     resting: list[Rest]
 
 
+class NewModel(ModelParts, forbid_unknown_fields=True, frozen=True, kw_only=True, omit_defaults=True):
+    """`replace`: parts of a model that is here already, too; what the console said of it before goes."""
+
+    replace: bool = False
+
+
+class Native(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a provider is told to draw with when it is asked for a model; `channel`: on that one alone."""
+
+    provider: str
+    id: str
+    channel: str = ""
+
+
 class ModelShown(msgspec.Struct, frozen=True, kw_only=True):
     """A model: what a request may hold (`supported_parameters`) and must (`required_parameters`: of each group one
     field), what is billed (`pricing`; None: nobody knows), what a picture comes to (`examples`, where tokens or
-    megapixels are billed), and where it all is from. `available`: the key that asks can draw it; `live`: so can live
-    keys. The names of their `channels`, and what the console says of the model (`own`), are shown to administrators.
+    megapixels are billed), and where it all is from. `overridden`: it is built in, and `origin` says parts of it
+    otherwise. `available`: the key that asks can draw it; `live`: so can live keys. The names of their `channels`, and
+    what the console says of the model (`own`), are shown to administrators.
     """
 
     id: str
     provider: str
-    native: str
     aliases: tuple[str, ...]
+    natives: list[Native]
     status: Literal["live", "deprecated", "retired"]
     ends: str
     successor: str
@@ -232,6 +247,7 @@ class ModelShown(msgspec.Struct, frozen=True, kw_only=True):
     source: Source
     notes: str
     origin: Origin
+    overridden: bool
     available: bool
     live: bool
     channels: list[str]
