@@ -7,10 +7,9 @@ from functools import partial
 import pytest
 from aiohttp import web
 
-from pictura.core.errors import BadRequest, Failed, Lost, Malformed, PicturaError, Refused, Rejected, Throttled
+from pictura.core.errors import BadRequest, Failed, Malformed, PicturaError, Refused
 from pictura.core.model import ModelCard
 from pictura.core.size import AUTO, fit, parse
-from pictura.infra.http import Timeouts
 from pictura.providers.base import Channel, Done, Pending
 from pictura.providers.tencent_hunyuan import TencentHunyuan
 from pictura.sandbox.base import SECRET
@@ -26,6 +25,7 @@ from tests.providers.conftest import (
     look,
     sides,
 )
+from tests.providers.tencent import Trouble, check_trouble, troubles
 
 CARDS = {card.id: card for card in TencentHunyuan.MODELS}
 JOB, CHAT, LITE = (CARDS[f"hunyuan-image-{word}"] for word in ("legacy", "chat", "lite"))
@@ -115,31 +115,19 @@ async def test_a_chat_goes_on(hunyuan: Channel, ask: Make) -> None:
     assert type(await fault(ask(CHAT, params={"chat_id": "nobody's"}), hunyuan)) is BadRequest
 
 
-FAULTS: list[tuple[str, type[PicturaError], dict[str, object]]] = [
-    ("[refuse]", Refused, {"reason": "OperationDenied.TextIllegalDetected", "by": "tencent-hunyuan"}),
-    ("[refuse late]", Refused, {"reason": "OperationDenied.ImageIllegalDetected"}),
-    ("[fault:401]", Rejected, {"config": True}),
-    ("[fault:402]", Rejected, {"config": True}),
-    ("[fault:429]", Throttled, {"retry_after_s": 2}),
-    ("[fault:500]", Failed, {"upstream_code": "FailedOperation.EngineServerError"}),
-    ("[fault:502page]", Lost, {}),
-    ("[fault:reset]", Lost, {}),
-    ("[fault:stall]", Lost, {}),
-    ("[fault:garbage]", Malformed, {}),
-    ("[fault:empty]", Malformed, {}),
-    ("[fault:failed]", Failed, {"upstream_code": "FailedOperation.EngineServerError", "possibly_billed": True}),
-]
+TROUBLES = troubles(
+    refuses="OperationDenied.TextIllegalDetected",
+    by="tencent-hunyuan",
+    refuses_late="OperationDenied.ImageIllegalDetected",
+    breaks="FailedOperation.EngineServerError",
+    fails={"upstream_code": "FailedOperation.EngineServerError", "possibly_billed": True},
+)
 
 
 @pytest.mark.parametrize("card", [JOB, LITE], ids=lambda card: card.id)
-@pytest.mark.parametrize(("mark", "kind", "facts"), FAULTS, ids=[row[0] for row in FAULTS])
-async def test_what_goes_wrong_is_told(
-    mark: str, kind: type[PicturaError], facts: dict[str, object], card: ModelCard, hunyuan: Channel, ask: Make
-) -> None:
-    hunyuan.timeouts = Timeouts(read_s=0.5 if mark == "[fault:stall]" else 30)
-    found = await fault(ask(card, prompt=f"a fox {mark}"), hunyuan)
-    assert type(found) is kind
-    assert {name: getattr(found, name) for name in facts} == facts
+@pytest.mark.parametrize("trouble", TROUBLES, ids=[row[0] for row in TROUBLES])
+async def test_what_goes_wrong_is_told(trouble: Trouble, card: ModelCard, hunyuan: Channel, ask: Make) -> None:
+    await check_trouble(trouble, TencentHunyuan(), ask(card, prompt=f"a fox {trouble[0]}"), hunyuan)
 
 
 async def test_slow_and_long_jobs_come_to_their_end(hunyuan: Channel, ask: Make) -> None:

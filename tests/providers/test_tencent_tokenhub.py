@@ -21,10 +21,10 @@ from pictura.core.errors import (
 from pictura.core.model import ModelCard
 from pictura.core.price import Usage
 from pictura.core.size import AUTO, fit, parse
-from pictura.infra.http import Timeouts
 from pictura.providers.base import AskPicture, Channel
 from pictura.providers.tencent_tokenhub import TencentTokenHub
 from tests.providers.conftest import Connect, Make, MakePicture, OpenSpools, Serve, fault_of, files, look, sides
+from tests.providers.tencent import Trouble, check_trouble, troubles
 
 CARDS = {card.id: card for card in TencentTokenHub.MODELS}
 V3, V35, PANORAMA = CARDS["hy-image-v3"], CARDS["hy-image-v3.5-preview"], CARDS["hy-world2-panorama"]
@@ -104,30 +104,18 @@ async def test_a_prompt_is_told_as_it_was_drawn(tokenhub: Channel, ask: Make) ->
     assert done.pictures[0].revised_prompt == "a fox (as painted in the sandbox)"
 
 
-FAULTS: list[tuple[str, type[PicturaError], dict[str, object]]] = [
-    ("[refuse]", Refused, {"reason": "451001", "by": "tencent-tokenhub"}),
-    ("[refuse late]", Refused, {"reason": "content_filter"}),
-    ("[fault:401]", Rejected, {"config": True}),
-    ("[fault:402]", Rejected, {"config": True}),
-    ("[fault:429]", Throttled, {"retry_after_s": 2}),
-    ("[fault:500]", Failed, {"upstream_code": "500001"}),
-    ("[fault:502page]", Lost, {}),
-    ("[fault:reset]", Lost, {}),
-    ("[fault:stall]", Lost, {}),
-    ("[fault:garbage]", Malformed, {}),
-    ("[fault:empty]", Malformed, {}),
-    ("[fault:failed]", Failed, {"upstream_code": "502001"}),
-]
+TROUBLES = troubles(
+    refuses="451001",
+    by="tencent-tokenhub",
+    refuses_late="content_filter",
+    breaks="500001",
+    fails={"upstream_code": "502001"},
+)
 
 
-@pytest.mark.parametrize(("mark", "kind", "facts"), FAULTS, ids=[row[0] for row in FAULTS])
-async def test_what_goes_wrong_is_told(
-    mark: str, kind: type[PicturaError], facts: dict[str, object], tokenhub: Channel, ask: Make
-) -> None:
-    tokenhub.timeouts = Timeouts(read_s=0.5 if mark == "[fault:stall]" else 30)
-    found = await fault(ask(V35, prompt=f"a fox {mark}"), tokenhub)
-    assert type(found) is kind
-    assert {name: getattr(found, name) for name in facts} == facts
+@pytest.mark.parametrize("trouble", TROUBLES, ids=[row[0] for row in TROUBLES])
+async def test_what_goes_wrong_is_told(trouble: Trouble, tokenhub: Channel, ask: Make) -> None:
+    await check_trouble(trouble, TencentTokenHub(), ask(V35, prompt=f"a fox {trouble[0]}"), tokenhub)
 
 
 async def test_what_the_vendor_does_not_take_is_the_caller_s_fault(

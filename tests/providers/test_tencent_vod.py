@@ -16,12 +16,10 @@ from pictura.core.errors import (
     PicturaError,
     Refused,
     Rejected,
-    Throttled,
     Unsupported,
 )
 from pictura.core.model import ModelCard
 from pictura.core.size import AUTO, fit, parse
-from pictura.infra.http import Timeouts
 from pictura.providers.base import Ask, Channel, Done, Pending
 from pictura.providers.gemini import Gemini
 from pictura.providers.openai import OpenAI
@@ -41,6 +39,7 @@ from tests.providers.conftest import (
     pixels,
     sides,
 )
+from tests.providers.tencent import Trouble, check_trouble, troubles
 
 APP = "1500044236"
 CARDS = {card.id: card for card in TencentVod.MODELS}
@@ -157,30 +156,18 @@ async def test_an_account_without_an_application(sandbox: Connect, ask: Make) ->
     assert await sides(await draw(ask(GG), via))
 
 
-FAULTS: list[tuple[str, type[PicturaError], dict[str, object]]] = [
-    ("[refuse]", Refused, {"reason": "InvalidParameter.ViolationContent", "by": "tencent-vod"}),
-    ("[refuse late]", Refused, {"reason": "ContentModerationFailed"}),
-    ("[fault:401]", Rejected, {"config": True}),
-    ("[fault:402]", Rejected, {"config": True}),
-    ("[fault:429]", Throttled, {"retry_after_s": 2}),
-    ("[fault:500]", Failed, {"upstream_code": "InternalError"}),
-    ("[fault:502page]", Lost, {}),
-    ("[fault:reset]", Lost, {}),
-    ("[fault:stall]", Lost, {}),
-    ("[fault:garbage]", Malformed, {}),
-    ("[fault:empty]", Malformed, {}),
-    ("[fault:failed]", Failed, {"upstream_code": "ModelGenerateFailed", "possibly_billed": True}),
-]
+TROUBLES = troubles(
+    refuses="InvalidParameter.ViolationContent",
+    by="tencent-vod",
+    refuses_late="ContentModerationFailed",
+    breaks="InternalError",
+    fails={"upstream_code": "ModelGenerateFailed", "possibly_billed": True},
+)
 
 
-@pytest.mark.parametrize(("mark", "kind", "facts"), FAULTS, ids=[row[0] for row in FAULTS])
-async def test_what_goes_wrong_is_told(
-    mark: str, kind: type[PicturaError], facts: dict[str, object], vod: Channel, ask: Make
-) -> None:
-    vod.timeouts = Timeouts(read_s=0.5 if mark == "[fault:stall]" else 30)
-    found = await fault(ask(GG, prompt=f"a fox {mark}"), vod)
-    assert type(found) is kind
-    assert {name: getattr(found, name) for name in facts} == facts
+@pytest.mark.parametrize("trouble", TROUBLES, ids=[row[0] for row in TROUBLES])
+async def test_what_goes_wrong_is_told(trouble: Trouble, vod: Channel, ask: Make) -> None:
+    await check_trouble(trouble, TencentVod(), ask(GG, prompt=f"a fox {trouble[0]}"), vod)
 
 
 async def test_slow_and_long_tasks_come_to_their_end(vod: Channel, ask: Make) -> None:

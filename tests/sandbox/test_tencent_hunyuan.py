@@ -5,27 +5,23 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
-import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 
 import msgspec
 import pytest
 from aiohttp import ClientSession
 from PIL import Image
-from tencentcloud.common.credential import Credential
 from tencentcloud.common.exception.tencent_cloud_sdk_exception import TencentCloudSDKException
-from tencentcloud.common.profile.client_profile import ClientProfile
-from tencentcloud.common.profile.http_profile import HttpProfile
 from tencentcloud.hunyuan.v20230901 import models
 from tencentcloud.hunyuan.v20230901.hunyuan_client import HunyuanClient
 
 from pictura.sandbox.base import SECRET
 from pictura.sandbox.server import Sandbox
 from tests.sandbox.conftest import KEY
+from tests.sandbox.tencent import Json, Official
 
 JOB, CHAT, LITE = "SubmitHunyuanImageJob", "SubmitHunyuanImageChatJob", "TextToImageLite"
 
-Json = dict[str, object]
 Picture = Callable[..., bytes]
 
 
@@ -39,20 +35,8 @@ class Result(msgspec.Struct):
     History: list[dict[str, str | int]] | None = None
 
 
-class Hunyuan:
-    """The official client; what it says is checked against its own models on the way."""
-
-    def __init__(self, address: str, secret_key: str = SECRET, region: str = "ap-guangzhou") -> None:
-        endpoint = f"{address.removeprefix('http://')}/tencent-hunyuan"
-        profile = ClientProfile(httpProfile=HttpProfile(protocol="http", endpoint=endpoint))
-        self.official = HunyuanClient(Credential(KEY, secret_key), region, profile)
-
-    async def call(self, action: str, said: Mapping[str, object]) -> Json:
-        request = getattr(models, f"{action}Request")()
-        request.from_json_string(json.dumps(said))
-        response = await asyncio.to_thread(getattr(self.official, action), request)
-        told: Json = json.loads(response.to_json_string())
-        return told
+class Hunyuan(Official):
+    service, client, models = "tencent-hunyuan", HunyuanClient, models
 
     async def begin(self, action: str = JOB, **said: object) -> str:
         return str((await self.call(action, {"Prompt": "a fox", **said}))["JobId"])
@@ -71,14 +55,6 @@ class Hunyuan:
     async def picture(self, **said: object) -> str:
         """The URL of a job's first."""
         return (await self.draw(JOB, **said)).ResultImage[0]
-
-    async def error(self, action: str, said: Mapping[str, object]) -> str:
-        with pytest.raises(TencentCloudSDKException) as caught:
-            await self.call(action, said)
-        return str(caught.value.code)
-
-    def close(self) -> None:
-        self.official.request.conn._session.close()
 
 
 @pytest.fixture

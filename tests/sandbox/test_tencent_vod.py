@@ -17,18 +17,15 @@ import msgspec
 import pytest
 from aiohttp import ClientSession
 from PIL import Image
-from tencentcloud.common.credential import Credential
 from tencentcloud.common.exception.tencent_cloud_sdk_exception import TencentCloudSDKException
-from tencentcloud.common.profile.client_profile import ClientProfile
-from tencentcloud.common.profile.http_profile import HttpProfile
 from tencentcloud.vod.v20180717 import models
 from tencentcloud.vod.v20180717.vod_client import VodClient
 
 from pictura.sandbox.base import SECRET
 from pictura.sandbox.server import Sandbox
 from tests.sandbox.conftest import KEY
+from tests.sandbox.tencent import Json, Official
 
-Json = dict[str, object]
 Picture = Callable[..., bytes]
 
 
@@ -62,20 +59,8 @@ class Detail(msgspec.Struct):
     AigcImageTask: Drawn
 
 
-class Vod:
-    """The official client; what it says is checked against its own models on the way."""
-
-    def __init__(self, address: str, secret_key: str = SECRET) -> None:
-        endpoint = f"{address.removeprefix('http://')}/tencent-vod"
-        profile = ClientProfile(httpProfile=HttpProfile(protocol="http", endpoint=endpoint))
-        self.official = VodClient(Credential(KEY, secret_key), "", profile)
-
-    async def call(self, action: str, said: Mapping[str, object]) -> Json:
-        request = getattr(models, f"{action}Request")()
-        request.from_json_string(json.dumps(said))
-        response = await asyncio.to_thread(getattr(self.official, action), request)
-        told: Json = json.loads(response.to_json_string())
-        return told
+class Vod(Official):
+    service, client, models = "tencent-vod", VodClient, models
 
     async def begin(self, model: str = "GG/3.1", **said: object) -> str:
         name, _, version = model.partition("/")
@@ -94,14 +79,6 @@ class Vod:
 
     async def draw(self, model: str = "GG/3.1", **said: object) -> Drawn:
         return await self.finish(await self.begin(model, **said))
-
-    async def error(self, action: str, said: Mapping[str, object]) -> str:
-        with pytest.raises(TencentCloudSDKException) as caught:
-            await self.call(action, said)
-        return str(caught.value.code)
-
-    def close(self) -> None:
-        self.official.request.conn._session.close()
 
 
 @pytest.fixture
