@@ -81,7 +81,7 @@ def set_price(name: str, per_picture: str = "", /, *, amounts: Amounts = NO_AMOU
         raise BadRequest(f"only a channel knows {model.id}; say its price there: pictura channels add … --price")
     own = model.own or ModelParts()
     said = msgspec.structs.replace(own, price=amounts.told(per_picture), price_source=amounts.source)
-    _put(client, model.id, said)
+    _put(client, model.id, said, replace=True)
 
 
 @app.command
@@ -104,9 +104,7 @@ def add(
         Where there is a model of this id: say these parts of it, without a question.
     """
     client = reach.administer()
-    if not replace:
-        _ask_to_replace(client, name)
-    _put(client, name, parts.told(amounts))
+    _put(client, name, parts.told(amounts), replace=replace or _replaces(client, name))
 
 
 @app.command
@@ -128,17 +126,19 @@ def _known(client: Client, name: str) -> ModelShown:
     return client.ask("GET", f"/api/models/{segment(name)}", ModelShown)
 
 
-def _ask_to_replace(client: Client, name: str) -> None:
-    """Raises BadRequest where a model of this id is here, and nobody at a terminal says that this one goes over it."""
+def _replaces(client: Client, name: str) -> bool:
+    """Is a model of this id here? Raises BadRequest where nobody at a terminal says that this one goes over it."""
     page = client.ask("GET", "/api/models", Page[ModelShown], query={"name": name})
-    for model in page.data:
-        if model.id.lower() == name.lower() and model.origin != "channel":
-            here = f"{model.id} of {model.provider} is here already ({origin(model)})"
-            if not (sys.stdin.isatty() and agreed(f"{here}. Say these parts of it instead?")):
-                raise BadRequest(f"{here}; nothing was changed. To say parts of it: --replace; else choose another id")
+    model = next((model for model in page.data if model.id.lower() == name.lower()), None)
+    if model is None or model.origin == "channel":
+        return False
+    here = f"{model.id} of {model.provider} is here already ({origin(model)})"
+    if not (sys.stdin.isatty() and agreed(f"{here}. Say these parts of it instead?")):
+        raise BadRequest(f"{here}; nothing was changed. To say parts of it: --replace; else choose another id")
+    return True
 
 
-def _put(client: Client, name: str, parts: ModelParts) -> None:
-    said = NewModel(**msgspec.structs.asdict(parts), replace=True)
+def _put(client: Client, name: str, parts: ModelParts, *, replace: bool) -> None:
+    said = NewModel(**msgspec.structs.asdict(parts), replace=replace)
     model = client.ask("PUT", f"/api/models/{segment(name)}", ModelShown, body=said)
     print(f"{model.id}: {price(model)}, {served(model)}")
