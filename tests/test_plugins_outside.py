@@ -161,7 +161,7 @@ async def test_its_task_is_taken_back(http: aiohttp.ClientSession) -> None:
     async with asyncio.timeout(20):
         while (await get(http, path))["status"] not in ("failed", "cancelled"):
             async with http.delete(path) as answer:
-                assert answer.status == 200
+                assert answer.status in (202, 200)  # it will stop; it has ended
             await asyncio.sleep(0.05)
     job = await administer(http, f"/api/jobs/{begun['id']}")
     assert job["state"] == "cancelled"
