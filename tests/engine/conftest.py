@@ -151,6 +151,7 @@ async def open_engine(
     fetch_allow: Iterable[tuple[str, int]] = (),
     aliases: dict[str, str] | None = None,
     own_key: Callable[[str], str] = lambda url: "",
+    link: Callable[[str], str] = lambda key: "",
 ) -> AsyncIterator[Engine]:
     """Everything but the worker's start: `engine.worker.start()` takes over what an earlier engine left in `folder`."""
     async with AsyncExitStack() as stack:
@@ -185,6 +186,7 @@ async def open_engine(
             caller=Caller(client, health, settings.timeout_s),
             deliverer=Deliverer(blobs, fetcher, imaging),
             resend_lost=settings.on_lost == "resend",
+            link=link,
         )
         intake = Intake(blobs, fetcher, imaging, own_key)
         worker_id = ids.new("wrk")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -29,7 +30,8 @@ from pictura.core.errors import (
     UnknownModel,
 )
 from pictura.core.job import JobState
-from pictura.core.price import PerPicture
+from pictura.core.model import Choice
+from pictura.core.price import PerMegapixel, PerPicture, PerToken, Price, PriceList, Row, TokenList, Usage
 from pictura.core.request import ImageRequest, InputPicture
 from pictura.core.size import Size
 from pictura.engine.gateway import Outcome
@@ -274,6 +276,16 @@ async def test_a_lost_part_is_held_for_the_operator_whatever_the_other_said(data
         assert isinstance(outcome.error, Refused)
         assert engine.job(outcome).state is JobState.UNCERTAIN
         assert engine.purse(PREPAID) == (200_000, 160_000)
+
+
+async def test_a_lost_part_is_held_for_the_operator_though_another_took_too_long(
+    data: Path, provider: Scripted
+) -> None:
+    slow = msgspec.structs.replace(TASK, poll_after_s=60)
+    provider.script += [slow, Lost("who knows"), slow, slow]
+    settings = JobSettings(timeout_s=0.05, on_lost="hold_for_operator")
+    async with open_engine(data, provider, settings=settings) as engine:
+        assert engine.job(await engine.draw(ask(n=4))).state is JobState.UNCERTAIN
 
 
 async def test_what_is_not_lost_is_never_held_for_the_operator(data: Path, provider: Scripted) -> None:
@@ -591,6 +603,69 @@ async def test_every_call_pays_for_its_inputs_and_was_held_for(data: Path) -> No
         assert outcome.result is not None
         assert outcome.result.cost == 330
         assert engine.database.read(lambda tx: ledger.entries(tx, ledger.HOUSE)) == []
+
+
+def priced(price: Price, *script: Step) -> Scripted:
+    """Draws what was scripted, and sells it at this price."""
+    provider = Scripted(*script)
+    quality = Choice(("auto", "low", "high"))
+    card = msgspec.structs.replace(CARD, price=price, params={"quality": quality})
+    provider.MODELS = (card,)  # type: ignore[misc]
+    return provider
+
+
+async def cost_of(data: Path, provider: Scripted, request: ImageRequest | None = None, **said: Any) -> int | None:
+    """What a postpaid project was charged for a request at a channel."""
+    async with open_engine(data, provider, channels=[channel(**said)]) as engine:
+        outcome = await engine.draw(request)
+        assert outcome.result is not None
+        assert engine.purse() == (-(outcome.result.cost or 0), 0)
+        return outcome.result.cost
+
+
+@pytest.mark.parametrize(("own_price", "cost"), [(None, 123), (7, 7)])
+async def test_what_the_vendor_tells_of_a_call_counts_more_than_the_card_and_less_than_the_operator(
+    data: Path, own_price: int | None, cost: int
+) -> None:
+    assert await cost_of(data, priced(PerPicture(40_000), Drawn(cost=123)), price_per_picture=own_price) == cost
+
+
+async def test_the_pixels_that_came_are_billed(data: Path) -> None:
+    provider = priced(PerMegapixel(100, 10), Drawn(data=picture(1100, 1100)))
+    assert await cost_of(data, provider, ask(size=Size(width=64, height=64))) == 110
+
+
+async def test_a_picture_whose_pixels_nobody_saw_is_billed_as_asked_for(data: Path) -> None:
+    provider = priced(PriceList((Row(10, size="64x64"), Row(99, size="512x512"))), Drawn(urls=("http://a.test/b",)))
+    assert await cost_of(data, provider, ask(size=Size(width=64, height=64), delivery="url"), relay=True) == 10
+
+
+@pytest.mark.parametrize(("echo", "cost"), [({"quality": "low"}, 5), ({}, 50)])
+async def test_the_quality_that_the_vendor_chose_is_billed_else_the_one_asked_for(
+    data: Path, echo: dict[str, str], cost: int
+) -> None:
+    provider = priced(PriceList((Row(5, "low"), Row(50, "high"))), Drawn(echo=echo))
+    assert await cost_of(data, provider, ask(params={"quality": "high"})) == cost
+
+
+async def test_the_tokens_that_the_vendor_counted_are_billed(data: Path) -> None:
+    price = PerToken(text_in=1_000, image_in=2_000, image_out=3_000, output=TokenList((Row(500),)))
+    provider = priced(price, Drawn(usage=Usage(text_in=10, image_out=100)))
+    assert await cost_of(data, provider) == 310
+
+
+class Simulated(Scripted):
+    sandbox_path = "/scripted"
+    MODELS = (msgspec.structs.replace(CARD, imitated="fox-1"),)
+
+
+async def test_the_sandbox_costs_nothing_whatever_the_card_says(data: Path) -> None:
+    provider = Simulated(Drawn(cost=123))
+    async with open_engine(data, provider, channels=[channel(origin="sandbox")]) as engine:
+        key = next(key for key in engine.ring.all() if key.kind == "test")
+        outcome = await engine.draw(key=key)
+        assert outcome.result is not None
+        assert (outcome.result.cost, engine.purse()) == (0, (0, 0))
 
 
 # -- who may --
@@ -975,6 +1050,22 @@ async def test_inputs_are_stored_with_the_job_and_forgotten_after_it(engine: Eng
     assert engine.files("in") == engine.files("tmp") == []
 
 
+async def test_an_input_is_linked_where_no_url_of_its_own_leads_to_it(data: Path, provider: Scripted) -> None:
+    async with open_engine(
+        data, provider, own_key=lambda url: drawn.key, link=lambda key: f"https://img.test/{key}"
+    ) as engine:
+        outcome = await engine.draw()
+        assert outcome.result is not None
+        (drawn,) = outcome.result.pictures
+        request = ask(images=(InputPicture(ref="upload:0"), InputPicture(ref="https://a.test/fox.png")))
+        await engine.draw(request, uploads=[engine.upload(picture())])
+        uploaded, referred = provider.calls[1].ask.images
+        assert uploaded.url.startswith("https://img.test/in/")
+        assert referred.url == "https://a.test/fox.png"
+        await engine.draw(ask(delivery="b64_ephemeral", images=request.images[:1]), uploads=[engine.upload(picture())])
+        assert provider.calls[2].ask.images[0].url == ""  # it is not stored
+
+
 async def test_inputs_of_a_job_whose_end_could_not_be_written_stay(
     engine: Engine, provider: Scripted, monkeypatch: pytest.MonkeyPatch, quiet: pytest.LogCaptureFixture
 ) -> None:
@@ -1001,7 +1092,12 @@ async def test_without_money_inputs_are_not_kept(engine: Engine) -> None:
 
 
 async def test_an_ephemeral_job_leaves_nothing(engine: Engine, provider: Scripted) -> None:
-    request = ask("a secret fox", delivery="b64_ephemeral", user="somebody", images=(InputPicture(ref="upload:0"),))
+    request = ask(
+        "a secret fox",
+        delivery="b64_ephemeral",
+        user="somebody",
+        images=(InputPicture(ref="upload:0"),),
+    )
     handle = await engine.submit(request, uploads=[engine.upload(picture())])
     outcome = await asyncio.wait_for(asyncio.shield(handle.outcome), 5)
     assert outcome.result is not None
@@ -1011,7 +1107,8 @@ async def test_an_ephemeral_job_leaves_nothing(engine: Engine, provider: Scripte
     handle.leave()
     with pytest.raises(ValueError, match="closed"):
         held.read()
-    assert provider.calls[0].ask.prompt == "a secret fox"
+    (call,) = provider.calls
+    assert (call.ask.prompt, call.inputs) == ("a secret fox", (picture(),))
     assert engine.files("in") == engine.files("out") == engine.files("tmp") == []
     everything = str([engine.database.read(lambda tx, t=t: tx.all(f"SELECT * FROM {t}")) for t in ("jobs", "assets")])  # type: ignore[misc]
     assert "secret fox" not in everything

@@ -52,6 +52,18 @@ async def test_pieces_of_several_calls_stand_one_after_the_other(data: Path) -> 
     assert (result.thought_tokens, result.extras) == (14, {"safetyRatings": [{"category": "x"}]})
 
 
+async def test_what_is_said_in_an_ephemeral_job_is_told_and_not_kept(data: Path) -> None:
+    async with open_engine(data, Telling()) as engine:
+        turns = (Turn("user", ("a hare",)), Turn("model", ("a wolf",)))
+        outcome = await engine.draw(ask(delivery="b64_ephemeral", system="be brief", turns=turns))
+        assert outcome.result is not None
+        assert outcome.result.texts == ("first",)
+        assert outcome.result.pieces and outcome.result.extras
+        rows = str([engine.database.read(lambda tx, t=t: tx.all(f"SELECT * FROM {t}")) for t in ("jobs", "attempts")])  # type: ignore[misc]
+    for said in ("fox", "hare", "wolf", "brief", "first", "c2lnbmVk", "safetyRatings"):
+        assert said not in rows.replace(f"'{CARD.id}'", "").replace(f'"{CARD.id}"', "")
+
+
 async def test_a_broken_picture_leaves_the_others_in_their_places(data: Path) -> None:
     provider = Telling(Drawn(each=(picture(), b"junk", picture())))
     provider.pieces = (Piece(picture=2), Piece(text="and"), Piece(picture=1), Piece(picture=0))
