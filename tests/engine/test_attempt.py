@@ -225,15 +225,24 @@ async def test_a_task_nobody_can_ask_about(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize(
-    "error",
+    ("error", "polled_every_s", "rest_s"),
     [
-        *(NotSent("x"), Lost("x"), Rejected("x"), Throttled("x", retry_after_s=3)),
-        Failed("the vendor could not say how the task stands", upstream_status=500),
+        *((error, 0, 2) for error in (NotSent("x"), Lost("x"), Rejected("x"))),
+        (Throttled("x", retry_after_s=3), 0, 3),
+        (Throttled("x", retry_after_s=3), 10, 10),
+        (Throttled("come back tomorrow", retry_after_s=86_400), 0, 60),  # by then its picture is gone
+        (Failed("the vendor could not say how the task stands", upstream_status=500), 0, 2),
     ],
 )
 async def test_a_poll_that_does_not_get_through_is_repeated(
-    rig: Rig, error: PicturaError, monkeypatch: pytest.MonkeyPatch
+    client: Client,
+    tmp_path: Path,
+    error: PicturaError,
+    polled_every_s: float,
+    rest_s: float,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    rig = Rig(client, tmp_path, timeout_s=1e9)
     slept: list[float] = []
     sleep = asyncio.sleep
 
@@ -242,8 +251,10 @@ async def test_a_poll_that_does_not_get_through_is_repeated(
         await sleep(0)
 
     monkeypatch.setattr(asyncio, "sleep", fast)
-    await rig.call(Scripted(TASK, error, Drawn()))
-    assert slept == [0, getattr(error, "retry_after_s", None) or 2]
+    await rig.call(Scripted(msgspec.structs.replace(TASK, poll_after_s=polled_every_s), error, Drawn()))
+    assert slept == [polled_every_s, rest_s]
+    for spool in rig.spools:
+        spool.close()
 
 
 @pytest.mark.parametrize("error", [Failed("x"), Refused("x"), Failed("x", unbilled=True)])

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import pytest
@@ -36,11 +37,13 @@ from pictura.core.request import ImageRequest, InputPicture
 from pictura.core.size import Size
 from pictura.engine.gateway import Outcome
 from pictura.infra.config import JobSettings
+from pictura.infra.db import Tx
 from pictura.providers.base import Ask, Channel, Done, Pending, Preview, StreamingProvider
 from pictura.store import jobs, ledger
 from pictura.store.keys import Key
 from tests.conftest import CARD, Drawn, Scripted, Step, gate, picture
 from tests.engine.conftest import (
+    DEFAULT,
     PREPAID,
     Engine,
     ask,
@@ -52,6 +55,7 @@ from tests.engine.conftest import (
 
 TWO = (channel("first"), channel("second", priority=1))
 TASK = Pending(upstream_id="task-1", poll_after_s=0)
+T = TypeVar("T")
 
 
 def error_of(outcome: Outcome) -> PicturaError:
@@ -122,6 +126,14 @@ async def test_another_format_is_made_here(engine: Engine, provider: Scripted) -
     assert outcome.result.pictures[0].media_type == "image/jpeg"
     assert engine.blobs.open(outcome.result.pictures[0].key).read(0, 2) == b"\xff\xd8"
     assert provider.calls[0].ask.output_format == ""  # the vendor cannot
+
+
+@pytest.mark.parametrize(("wanted", "told"), [("webp", 50), ("jpeg", None)])
+async def test_a_vendor_is_told_how_to_compress_what_it_makes_itself(
+    engine: Engine, provider: Scripted, wanted: str, told: int | None
+) -> None:
+    await engine.draw(ask(output_format=wanted, output_compression=50))
+    assert provider.calls[0].ask.output_compression == told
 
 
 async def test_another_size_than_asked_for_is_said_and_billed_as_it_is(engine: Engine, provider: Scripted) -> None:
@@ -483,6 +495,29 @@ async def test_parts_go_from_channel_to_channel_each_for_itself(data: Path, prov
         assert len({a.client_id for a in attempts}) == 6
 
 
+async def test_how_a_part_ended_is_written_down_though_another_was_writing(data: Path) -> None:
+    reached, opened, fails = gate(Failed("broke"))
+    refused_reached, refuse, turned_away = gate(Rejected("no"))
+    provider = Scripted(turned_away, fails)
+    async with open_engine(data, provider, channels=TWO) as engine:
+        handle = await engine.submit(ask(n=4))
+        await asyncio.gather(reached.wait(), refused_reached.wait())
+        write = engine.database.write
+
+        async def slowly(work: Callable[[Tx], T]) -> T:
+            written = await write(work)
+            opened.set()
+            await settled(lambda: handle.run is not None and len(handle.run.ended) == 2)
+            return written
+
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(engine.database, "write", slowly)
+            refuse.set()
+            await settled(lambda: len(provider.calls) == 3)
+        outcome = await outcome_of(handle)
+        assert states(engine, outcome) == ["failed", "failed", "done"]
+
+
 async def test_a_bug_in_one_part_does_not_cost_the_others(
     engine: Engine, provider: Scripted, monkeypatch: pytest.MonkeyPatch, quiet: pytest.LogCaptureFixture
 ) -> None:
@@ -834,13 +869,16 @@ async def test_a_task_that_its_vendor_finishes_all_the_same_is_delivered(engine:
     assert engine.job(handle).state is JobState.SUCCEEDED
 
 
-async def test_how_far_a_task_is_can_be_asked(engine: Engine, provider: Scripted) -> None:
+@pytest.mark.parametrize(("told", "progress"), [("40", 40), ("140", 100), ("soon", None)])
+async def test_how_far_a_task_is_can_be_asked(
+    engine: Engine, provider: Scripted, told: str, progress: int | None
+) -> None:
     reached, opened, step = gate()
-    far = msgspec.structs.replace(TASK, state={"progress": "40"})
+    far = msgspec.structs.replace(TASK, state={"progress": told})
     provider.script.extend([TASK, far, step])
     handle = await engine.submit()
     await reached.wait()
-    assert engine.gateway.get(handle.job.id, "default").progress == 40
+    assert engine.gateway.get(handle.job.id, "default").progress == progress
     opened.set()
     await outcome_of(handle)
     assert engine.gateway.get(handle.job.id, "default").progress is None
@@ -909,6 +947,17 @@ async def test_a_retry_is_drawn_anew_only_where_nothing_was_billed(
         assert error_of(second).possibly_billed
 
 
+@pytest.mark.parametrize(("minutes", "again"), [(29, False), (31, True)])
+async def test_a_retry_that_comes_late_is_drawn_anew(
+    engine: Engine, provider: Scripted, monkeypatch: pytest.MonkeyPatch, minutes: int, again: bool
+) -> None:
+    first = await engine.draw()
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + minutes * 60)
+    second = await engine.draw(retry=True)
+    assert (second.job_id != first.job_id) == again
+
+
 async def test_what_is_not_a_retry_is_a_job_of_its_own(engine: Engine, provider: Scripted) -> None:
     await engine.draw()
     await engine.draw()
@@ -916,7 +965,9 @@ async def test_what_is_not_a_retry_is_a_job_of_its_own(engine: Engine, provider:
     other = next(key for key in engine.ring.all() if key.project.id == "prepaid")
     await engine.deposit(10**6)
     await engine.draw(key=other, retry=True)
-    assert len(provider.calls) == 4
+    colleague, _ = await engine.ring.make(Key(id="", project=DEFAULT, name="a colleague's"))
+    await engine.draw(key=colleague, retry=True)
+    assert len(provider.calls) == 5
 
 
 async def test_a_retry_with_other_pictures_is_another_request(engine: Engine, provider: Scripted) -> None:
@@ -1115,6 +1166,16 @@ async def test_an_ephemeral_job_leaves_nothing(engine: Engine, provider: Scripte
     assert "somebody" not in everything
     assert drawn.key not in everything
     assert engine.purse() == (-40_000, 0)
+
+
+async def test_a_retry_of_an_ephemeral_job_is_drawn_anew(engine: Engine, provider: Scripted) -> None:
+    request = ask(delivery="b64_ephemeral")
+    await engine.draw(request)
+    again = await engine.submit(request, retry=True)
+    outcome = await asyncio.shield(again.outcome)
+    assert outcome.result is not None
+    assert outcome.held[outcome.result.pictures[0].key].read() == picture()
+    again.leave()
 
 
 async def test_an_ephemeral_job_nobody_waits_for_leaves_nothing_either(engine: Engine, provider: Scripted) -> None:

@@ -82,20 +82,14 @@ async def test_an_instruction_is_the_beginning_of_the_prompt(data: Path) -> None
     assert result.adjusted == ("systemInstruction→prompt",)
 
 
+async def test_an_instruction_alone_is_the_prompt(data: Path) -> None:
+    provider = Scripted()
+    await drawn(data, provider, prompt="", system="in blue")
+    assert provider.calls[0].ask.prompt == "in blue"
+
+
 async def test_an_instruction_stays_one_where_it_is_known(data: Path) -> None:
     provider = Instructed()
     result = await drawn(data, provider, system="in blue")
     assert (provider.calls[0].ask.prompt, provider.calls[0].ask.system) == ("a fox", "in blue")
     assert result.adjusted == ()
-
-
-async def test_an_ephemeral_job_forgets_them(data: Path) -> None:
-    async with open_engine(data, Telling()) as engine:
-        outcome = await engine.draw(ask(delivery="b64_ephemeral", system="in blue"))
-        assert outcome.result is not None
-        assert outcome.result.pieces
-        for spool in outcome.held.values():
-            spool.close()
-        kept = engine.job(outcome)
-    assert kept.result is not None
-    assert (kept.request.system, kept.result.pieces, kept.result.extras) == ("", (), {})
