@@ -157,8 +157,9 @@ async def test_other_channels_have_slots_of_their_own(rig: Rig) -> None:
     reached, opened, step = gate()
     call = asyncio.create_task(rig.call(Scripted(step), channel("one", max_concurrency=1)))
     await reached.wait()
-    await rig.call(Scripted(), channel("two", max_concurrency=1))
-    await rig.call(Scripted(), channel("one", max_concurrency=2))  # the operator changed it
+    async with asyncio.timeout(5):
+        await rig.call(Scripted(), channel("two", max_concurrency=1))
+        await rig.call(Scripted(), channel("one", max_concurrency=2))  # the operator changed it
     opened.set()
     await call
 
