@@ -156,6 +156,7 @@ def decode_union(call: Call, body: Body, habits: Habits, *, edit: bool) -> Image
     mask = _mask(told)
     _check_pictures(images, habits, missing=edit and not habits.bare_edits)
     params = told.options()
+    asked_sizes = {name: told.one(name, sized, AUTO) for name in _SIZES if told.says(name)}
     named_delivery = told.one("response_format", delivery, None)
     named_format = told.one("output_format", picture_format, "")
     return ImageRequest(
@@ -167,8 +168,8 @@ def decode_union(call: Call, body: Body, habits: Habits, *, edit: bool) -> Image
         system=told.one("system_instruction", _instruction, ""),
         mask=mask,
         n=told.one("n", within(1, habits.limits.n or MAX_PICTURES), 1),
-        size=_size(told, _of_family(model, habits.sizes, "")),
-        size_fields=_size_fields(told),
+        size=_size(told, asked_sizes) if asked_sizes else size.parse(_of_family(model, habits.sizes, "")),
+        size_fields=_size_fields(told, asked_sizes),
         params=params,
         extra=told.extra(),
         output_format=named_format or habits.output_format,
@@ -219,11 +220,15 @@ class Told:
 
     def one(self, name: str, read: Reader[Value], default: Value) -> Value:
         """The one value of a field, which may be said twice if it says the same."""
-        found = [(said.param, read(said.value, said.param)) for said in self._said.get(name, ())]
-        for param, value in found[1:]:
-            if value != found[0][1]:
-                raise BadRequest(f"{found[0][0]} and {param} say different things; send one of them", param=param)
-        return found[0][1] if found else default
+        if name not in self._said:
+            return default
+        first, *others = self._said[name]
+        value = read(first.value, first.param)
+        for said in others:
+            if read(said.value, said.param) != value:
+                told = f"{first.param} and {said.param} say different things; send one of them"
+                raise BadRequest(told, param=said.param)
+        return value
 
     def says(self, name: str) -> bool:
         return name in self._said
@@ -503,14 +508,13 @@ def _check_pictures(images: Sequence[InputPicture], habits: Habits, *, missing: 
 # -- the rest of a request --
 
 
-def _size(told: Told, usual: str) -> Size:
-    """One size from up to four fields, the usual one where none is named. Pixels win over words they agree with.
+def _size(told: Told, asked: Mapping[str, Size]) -> Size:
+    """One size from up to four fields. Pixels win over words they agree with.
 
     Fields that contradict each other are refused: whichever was meant, the other picture would cost as much.
     """
-    asked = {name: told.one(name, sized, AUTO) for name in _SIZES if told.says(name)}
-    if len(asked) < 2:
-        return next(iter(asked.values()), size.parse(usual))
+    if len(asked) == 1:
+        return next(iter(asked.values()))
     for (name, one), (other_name, other) in combinations(asked.items(), 2):
         if _contradict(one, other):
             raise BadRequest(
@@ -523,13 +527,13 @@ def _size(told: Told, usual: str) -> Size:
     return size.combine(pixels, aspect, tier)
 
 
-def _size_fields(told: Told) -> dict[str, str]:
+def _size_fields(told: Told, asked: Mapping[str, Size]) -> dict[str, str]:
     """Which field said which part of the size, as far as it was not `size`."""
     found: dict[str, str] = {}
-    for name in _SIZES:
-        asked = told.one(name, sized, AUTO) if told.says(name) else AUTO
-        said = {"pixels": asked.width, "aspect": asked.aspect, "tier": asked.tier}
-        found.update({part: told.word(name) for part, value in said.items() if value and name != "size"})
+    for name, said in asked.items():
+        if name != "size":
+            parts = {"pixels": said.width, "aspect": said.aspect, "tier": said.tier}
+            found.update({part: told.word(name) for part, value in parts.items() if value})
     return found
 
 
