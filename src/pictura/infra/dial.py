@@ -27,8 +27,9 @@ from pictura import __version__
 #: Idle connections are dropped after this. Uvicorn and Node hang up on an idle client after 5 s, and a request that
 #: meets such a hang-up half way looks exactly like one that was lost: possibly billed. So we hang up before they do.
 KEEP_ALIVE_S = 4
-#: Per connection; twice as much may wait in aiohttp before it stops reading.
-READ_BYTES = 32 * 1024
+#: What one read takes from a connection: little while its answer waits for a slot, since a thousand may wait at once.
+WAITING_READ_BYTES = 16 * 1024
+SLOT_READ_BYTES = 256 * 1024
 #: Some vendors' security headers exceed aiohttp's default of 8 190.
 HEADER_BYTES = 64 * 1024
 
@@ -167,7 +168,7 @@ class Dialler:
             cookie_jar=aiohttp.DummyCookieJar(),
             # A picture does not compress, not even as base64; unpacking it would cost more CPU than all the rest.
             headers={"User-Agent": f"pictura/{__version__}", "Accept-Encoding": "identity"},
-            read_bufsize=READ_BYTES,
+            read_bufsize=WAITING_READ_BYTES // 2,  # twice as much may wait in aiohttp before it stops reading
             max_line_size=HEADER_BYTES,
             max_field_size=HEADER_BYTES,
             request_class=self._request_class,

@@ -16,7 +16,7 @@ from aiohttp.abc import AbstractResolver
 from yarl import URL
 
 from pictura.core.errors import BadRequest, TooLarge
-from pictura.infra.dial import BadUrl, Dialler, explain, parse_url, read_url
+from pictura.infra.dial import SLOT_READ_BYTES, BadUrl, Dialler, explain, parse_url, read_url
 from pictura.infra.spool import Spool
 
 _REDIRECTS = (301, 302, 303, 307, 308)
@@ -121,6 +121,7 @@ class _Oversized(_Refused):
 
 
 async def _pour(source: aiohttp.StreamReader, spool: Spool, cap_bytes: int) -> None:
+    source.set_read_chunk_size(SLOT_READ_BYTES)
     async for chunk in source.iter_any():
         # A server may have announced less than it sends.
         if spool.size + len(chunk) > cap_bytes:

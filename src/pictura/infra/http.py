@@ -32,7 +32,7 @@ from aiohttp.abc import AbstractResolver, AbstractStreamWriter
 from yarl import URL
 
 from pictura.core.errors import BadRequest, Lost, Malformed, NotSent, UpstreamError
-from pictura.infra.dial import BadUrl, Dialler, PrivateAddress, explain, parse_url
+from pictura.infra.dial import SLOT_READ_BYTES, WAITING_READ_BYTES, BadUrl, Dialler, PrivateAddress, explain, parse_url
 from pictura.infra.extract import Cut, Extractor, is_plain
 from pictura.infra.payload import Payload
 from pictura.infra.spool import Spool
@@ -40,12 +40,10 @@ from pictura.infra.sse import Event, EventReader
 
 log = logging.getLogger("pictura.upstream")
 
-#: The part of a body that needs no transfer slot: a small answer, an error, white space that keeps a line open.
-FREE_BYTES = 64 * 1024
+#: The part of a body that needs no transfer slot: a small answer, an error, white space that keeps a line open. Each of
+#: a thousand that wait for a slot holds so much, and as much again in aiohttp.
+FREE_BYTES = 16 * 1024
 MEGABYTE = 1024 * 1024
-#: What one read takes from a connection: little while its answer waits for a slot, since a thousand may wait at once.
-WAITING_READ_BYTES = 64 * 1024
-SLOT_READ_BYTES = 256 * 1024
 
 #: What is heard of a WebSocket at a time: so many messages, of so many bytes each.
 MOST_MESSAGES = 200

@@ -9,8 +9,8 @@ from __future__ import annotations
 import mmap
 
 SLAB_BYTES = 1024 * 1024
-#: Of all slabs together: pictures of four megapixels that are just passing through, a dozen of them.
-SLABS = 48
+#: Enough for as many pictures of 1.4 MB as may be in transfer at once, and for those that are just being answered.
+SLABS = 80
 
 
 class Slabs:
