@@ -616,6 +616,19 @@ async def test_what_the_vendor_itself_reports_is_the_cost_where_there_is_no_pric
         assert engine.purse() == (-123, 0)
 
 
+@pytest.mark.parametrize(("second", "cost"), [(70, 193), (None, None)])
+async def test_several_calls_cost_what_each_does_and_what_one_of_them_does_not_say_nobody_knows(
+    data: Path, second: int | None, cost: int | None
+) -> None:
+    usage = Usage(text_in=1, image_out=10)
+    provider = Unpriced(Drawn(cost=123, usage=usage), Drawn(cost=second, usage=usage))
+    async with open_engine(data, provider) as engine:
+        outcome = await engine.draw(ask(n=4))
+        assert outcome.result is not None
+        assert (outcome.result.cost, outcome.result.usage) == (cost, Usage(text_in=2, image_out=20))
+        assert engine.purse() == (-(cost or 0), 0)
+
+
 async def test_a_channels_own_price_goes_before_the_cards(data: Path) -> None:
     provider = Unpriced()
     async with open_engine(data, provider, channels=[channel(price_per_picture=7)]) as engine:
@@ -899,6 +912,8 @@ async def test_a_guest_who_is_cancelled_takes_nothing_with_him(engine: Engine, p
     await settled(lambda: engine.gateway.running == 0)
     handle.leave()
     assert engine.job(handle).state is JobState.SUCCEEDED
+    assert handle.task is not None
+    await handle.task
 
 
 async def test_cancelling_what_is_not_yours_or_over(engine: Engine) -> None:

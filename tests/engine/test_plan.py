@@ -152,6 +152,11 @@ async def test_a_model_that_a_reseller_s_channel_lists_by_its_id_goes_by_the_res
     assert (only.native, only.price) == ("Fox/1", PerPicture(70_000))
 
 
+async def test_a_priority_counts_more_than_who_makes_the_model(engine: Engine) -> None:
+    planned = plan(engine, None, channel(priority=1), channel("reseller", provider="other"))
+    assert names(planned) == ["reseller", "main"]
+
+
 async def test_a_reseller_that_names_no_price_takes_the_makers(engine: Engine) -> None:
     (only,) = plan(engine, ask(model="wolf"), channel("reseller", provider="other")).candidates
     assert (only.native, only.price) == ("Wolf/2", WOLF.price)
@@ -378,8 +383,10 @@ async def test_a_prepaid_project_needs_a_price_on_every_channel(engine: Engine) 
     key = engine.key(PREPAID)
     priced = channel("priced", models={"my-own": ""}, price_per_picture=5)
     assert plan(engine, ask(model="my-own"), priced, key=key).hold == 5
-    # Another whose price nobody knows is not asked for it.
-    assert names(plan(engine, ask(model="my-own"), channel("not", models={"my-own": ""}), key=key)) == ["priced"]
+    # Another whose price nobody knows is not asked for it, but by those who need not pay before.
+    unknown = channel("not", models={"my-own": ""}, priority=1)
+    assert names(plan(engine, ask(model="my-own"), unknown, key=key)) == ["priced"]
+    assert names(plan(engine, ask(model="my-own"))) == ["priced", "not"]
     engine.channels.add(channel("priced", enabled=False))
     with pytest.raises(Forbidden, match="per_picture"):
         plan(engine, ask(model="my-own"), channel("not", models={"my-own": ""}), key=key)
