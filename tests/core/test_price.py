@@ -125,6 +125,29 @@ def test_what_was_cached_costs_as_much_where_no_other_rate_is_known() -> None:
     assert bill(whole, order("1K", usage=Usage(text_in=100, cached_in=100))) == 500
 
 
+def test_what_was_cached_may_cost_nothing() -> None:
+    free = msgspec.structs.replace(PER_TOKEN, cached_in=0)
+    assert bill(free, order("1K", usage=Usage(text_in=100, cached_in=60))) == 200
+
+
+def test_a_prompt_whose_every_byte_is_a_token_was_held_for() -> None:
+    asked = order("1K", quality="low", prompt_bytes=1_000)
+    counted = Usage(text_in=1_000, image_out=GPT_IMAGE_2.tokens(parse("1K"), "low"))
+    assert quote(PER_TOKEN, asked) >= bill(PER_TOKEN, msgspec.structs.replace(asked, usage=counted))
+
+
+def test_the_largest_input_was_held_for() -> None:
+    asked = order("1K", quality="low", inputs=2)
+    counted = Usage(image_in=2 * PER_TOKEN.input_tokens, image_out=GPT_IMAGE_2.tokens(parse("1K"), "low"))
+    assert quote(PER_TOKEN, asked) >= bill(PER_TOKEN, msgspec.structs.replace(asked, usage=counted))
+
+
+def test_the_words_that_may_come_with_each_picture_are_held_for() -> None:
+    talkative = msgspec.structs.replace(PER_TOKEN, text_out=10_000, words_out=1_000)
+    asked = order("1K", "1K", "1K", quality="low")
+    assert quote(talkative, asked) - quote(PER_TOKEN, asked) == 30_000
+
+
 def test_a_fraction_is_rounded_once_and_half_goes_up() -> None:
     rate = PerToken(text_in=1, image_in=1, image_out=1, output=GPT_IMAGE_2)
 

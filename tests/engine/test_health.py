@@ -93,6 +93,7 @@ def test_a_success_in_between_is_a_new_beginning(patient: Patient) -> None:
     patient.call()
     patient.fail(FAILURES_TO_REST - 1, Lost("x"))
     assert patient.rests() == 0
+    assert patient.notices == []  # it was never set aside
 
 
 @pytest.mark.parametrize("error", [BadRequest("x"), Refused("x")])

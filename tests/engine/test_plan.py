@@ -21,9 +21,9 @@ from pictura.core.errors import (
     Unsupported,
 )
 from pictura.core.model import Anything, Choice, Flag, Inputs, ModelCard, Prompt, Span, Words
-from pictura.core.price import PerPicture, PriceList, Row
+from pictura.core.price import PerMegapixel, PerPicture, PriceList, Row
 from pictura.core.request import ImageRequest, InputPicture
-from pictura.core.size import FreePixels, Shapes, Size
+from pictura.core.size import FreePixels, ListedPixels, Shapes, Size
 from pictura.engine.plan import STAND_IN, Plan
 from pictura.infra.config import ModelPrice, ModelSettings
 from pictura.store.channels import ChannelRecord
@@ -240,10 +240,20 @@ async def test_an_alias_of_what_was_switched_off_is_for_live_keys(data: Path) ->
 # -- whom to ask --
 
 
+async def test_a_key_is_shown_what_it_may_use(engine: Engine) -> None:
+    engine.channels.add(channel())
+    limited = msgspec.structs.replace(engine.key(), models=("FOX", "ly*"))
+    assert [listing.card.id for listing in engine.planner.listings(limited)] == ["fox", "lynx"]
+    assert len(engine.planner.listings(engine.key())) == len(Zoo.MODELS)
+    assert len(engine.planner.listings(None)) == len((*Zoo.MODELS, *Other.MODELS))
+
+
 async def test_test_keys_meet_the_sandbox_and_live_keys_do_not(engine: Engine) -> None:
     key = next(key for key in engine.ring.all() if key.kind == "test")
     assert names(plan(engine, None, channel(), sandbox(), key=key)) == ["sandbox"]
     assert names(plan(engine, None, channel(), sandbox())) == ["main"]
+    # What is known of the one says nothing of the other.
+    assert names(engine.planner.plan(ask(), key)) == ["sandbox"]
     assert plan(engine, key=key).hold == 0
 
 
@@ -374,6 +384,14 @@ async def test_the_dearest_outcome_is_held(engine: Engine, request_: ImageReques
     assert plan(engine, request_).hold == hold
 
 
+async def test_of_sizes_that_the_vendor_chooses_from_the_dearest_is_held_for(data: Path) -> None:
+    provider = Scripted()
+    sizes = ListedPixels(values=("1024x1024", "2048x2048"), auto=True)
+    provider.MODELS = (msgspec.structs.replace(CARD, sizes=sizes, price=PerMegapixel(100, 10)),)  # type: ignore[misc]
+    async with open_engine(data, provider) as engine:
+        assert engine.planner.plan(ask(), engine.key()).hold == 130
+
+
 async def test_the_dearest_channel_is_held_for(engine: Engine) -> None:
     assert plan(engine, None, channel(), channel("dear", price_per_picture=90_000)).hold == 90_000
     assert plan(engine, None, channel("dear", price_per_picture=0)).hold == 40_000
@@ -439,6 +457,8 @@ async def test_a_card_of_the_operator_is_served_by_its_providers_channels_at_onc
     served = {model: engine.planner.plan(ask(model=model), engine.key()).candidates for model in ("pack", "den")}
     assert [(candidate.record.name, candidate.native) for candidate in served["pack"]] == [("main", "wolf-2")]
     assert ("other", "wolf") in [(candidate.record.name, candidate.native) for candidate in served["den"]]
+    engine.catalog.lay([says("pack", base="fox", provider="other")])
+    assert names(engine.planner.plan(ask(model="pack"), engine.key())) == ["other"]
 
 
 async def test_in_the_sandbox_a_model_has_the_name_its_simulator_knows(data: Path) -> None:

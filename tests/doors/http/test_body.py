@@ -140,6 +140,20 @@ async def test_a_picture_in_json(size: int, status: int, door: Door, upstream: U
     assert [seen.files for seen in upstream.seen] == ([[("image", whole)]] if status == 200 else [])
 
 
+async def test_a_picture_in_a_form_is_refused_while_it_comes(door: Door, short_drain: None) -> None:
+    kind, data = form({"model": MODEL, "prompt": "a hat"}, [png_file("image", PNG)])
+    begun = data[: data.index(PNG) + len(PNG)]
+    async with connected(door.port) as (reader, writer):
+        writer.write(head("POST", EDITS["imagerouter"], Content_Type=kind, Content_Length=10**12) + begun)
+        answering = asyncio.create_task(read_answer(reader))
+        for _ in range(40):  # megabytes
+            writer.write(bytes(1_000_000))
+            await asyncio.sleep(0)
+            if answering.done():
+                break
+        assert (await answering).status == 413
+
+
 async def test_sixteen_pictures_in_their_order(door: Door, upstream: Upstream) -> None:
     pictures = [picture(16 + number, 16) for number in range(16)]
     files = [png_file("image[]", data) for data in pictures]
@@ -233,14 +247,19 @@ async def test_a_stranger_s_body_is_taken_in_and_forgotten(door: Door) -> None:
             assert "connection" not in answer.headers
 
 
-async def test_a_stranger_who_does_not_stop_is_answered(door: Door, short_drain: None) -> None:
+async def test_a_stranger_who_does_not_stop_is_answered(
+    door: Door, short_drain: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(body, "DRAIN_S", 60)  # it is what he sends that counts, not how long it takes
     async with connected(door.port) as (reader, writer):
         writer.write(head("POST", PATH, key="sk-nobodys", Content_Type=JSON, Content_Length=10**12))
         answering = asyncio.create_task(read_answer(reader))
-        while not answering.done():
+        for _ in range(100):
             writer.write(bytes(100_000))
             await asyncio.sleep(0)
-        answer = await answering
+            if answering.done():
+                break
+        answer = await asyncio.wait_for(answering, 5)
     assert (answer.status, answer.headers["connection"]) == (401, "close")
 
 
