@@ -203,6 +203,15 @@ async def test_a_body_that_drips(door: Door) -> None:
     assert (answer.status, answer.error.code) == (408, "request_timeout")
 
 
+async def test_a_body_that_hesitates_is_read(door: Door) -> None:
+    data = padded(100)
+    async with connected(door.port) as (reader, writer):
+        writer.write(head("POST", PATH, key=TEST, Content_Type=JSON, Content_Length=100) + data[:10])
+        await asyncio.sleep(0.05)
+        writer.write(data[10:])
+        assert (await read_answer(reader)).status == 200
+
+
 async def test_a_slow_picture_leaves_nothing_behind(door: Door) -> None:
     kind, data = form({"model": MODEL, "prompt": "a hat"}, [png_file("image", PNG + bytes(500_000))])
     async with connected(door.port) as (reader, writer):
