@@ -108,6 +108,7 @@ def test_what_a_picture_costs(price: Price, of: Order, micros: int) -> None:
 def test_a_row_for_any_quality_serves_all() -> None:
     assert bill(PriceList((Row(5, "", "1K"), Row(9, "hd", "1K"))), order("1K", quality="standard")) == 5
     assert bill(PriceList((Row(5, "standard"), Row(9, "hd"))), order("1024x1024", quality="hd")) == 9
+    assert bill(PriceList((Row(5, "standard"), Row(9, "hd"))), order("1024x1024", quality="never heard of")) == 9
 
 
 def test_tokens_as_the_vendor_counted_them() -> None:

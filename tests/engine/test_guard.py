@@ -88,6 +88,17 @@ async def test_so_many_requests_a_minute(guard: Guard, ring: KeyRing, clock: Clo
         pass
 
 
+async def test_a_quiet_hour_is_not_saved_up(guard: Guard, ring: KeyRing, clock: Clock) -> None:
+    key, _ = await made(ring, requests_per_minute=2)
+    for _ in range(2):
+        clock.now += 3600
+        for _ in range(2):
+            with guard.admit(key):
+                pass
+        with pytest.raises(RateLimited), guard.admit(key):
+            pass
+
+
 async def test_a_new_limit_counts_at_once(guard: Guard, ring: KeyRing) -> None:
     strict, _ = await made(ring, requests_per_minute=1)
     with guard.admit(strict):

@@ -125,6 +125,15 @@ async def test_texts_of_a_form(size: int, status: int, door: Door) -> None:
     assert answer.status == status
 
 
+async def test_a_form_has_so_many_parts(door: Door) -> None:
+    texts = {"model": "test/test", "prompt": "a fox", "size": "16x16"}
+    most = 2 * body.SPARE_PARTS - len(texts)
+    for more, status in ((most, 200), (most + 1, 400)):
+        extra = {f"x{number}": "x" for number in range(more)}
+        answer = await door.ask_form({**texts, **extra}, path=EDITS["imagerouter"], key=TEST)
+        assert answer.status == status
+
+
 async def test_pictures_do_not_count_as_text(door: Door, upstream: Upstream) -> None:
     large = PNG + bytes(2_000_000)
     answer = await door.ask({"model": MODEL, "prompt": "a hat", "image": data_url(large)})
@@ -201,14 +210,16 @@ async def test_a_body_that_drips(door: Door) -> None:
                 break
         answer = await answering
     assert (answer.status, answer.error.code) == (408, "request_timeout")
+    assert "slower than 10000 bytes a second" in answer.error.message
 
 
 async def test_a_body_that_hesitates_is_read(door: Door) -> None:
     data = padded(100)
     async with connected(door.port) as (reader, writer):
         writer.write(head("POST", PATH, key=TEST, Content_Type=JSON, Content_Length=100) + data[:10])
-        await asyncio.sleep(0.05)
-        writer.write(data[10:])
+        for start in range(10, 100, 45):
+            await asyncio.sleep(0.05)
+            writer.write(data[start : start + 45])
         assert (await read_answer(reader)).status == 200
 
 
