@@ -186,7 +186,37 @@ async def test_what_is_held_cannot_be_taken_out(database: SqliteDatabase, prepai
     assert purse(database, "prepaid") == (60, 60)
 
 
+async def test_a_postpaid_project_may_owe(database: SqliteDatabase, key: Key) -> None:
+    await deposit(database, "default", -40)
+    assert purse(database, "default") == (-40, 0)
+
+
+async def test_a_debt_is_no_hold(database: SqliteDatabase, key: Key) -> None:
+    """Of a project that became prepaid while it owed."""
+    await deposit(database, "default", -40)
+    await database.write(lambda tx: tx.run("UPDATE projects SET prepaid = ? WHERE id = 'default'", (True,)))
+    assert await database.write(lambda tx: ledger.hold_again(tx, "default", key.id, 10)) == 0
+
+
 # -- caps --
+
+
+async def test_a_cap_counts_what_nothing_was_held_for(database: SqliteDatabase, ring: KeyRing, key: Key) -> None:
+    key = await capped(ring, key, 100)
+    await settle(database, key, 0, 60)
+    with pytest.raises(CapReached):
+        await hold(database, key, 41)
+
+
+async def test_a_charge_that_is_taken_back_counts_no_more(database: SqliteDatabase, ring: KeyRing, key: Key) -> None:
+    key = await capped(ring, key, 100)
+    job = new_job(key, 50)
+    await database.write(lambda tx: jobs.create(tx, job, key, []))
+    await database.write(lambda tx: jobs.end(tx, job, JobState.UNCERTAIN, HouseError("who knows")))
+    await database.write(lambda tx: jobs.resolve(tx, job.id, charge=True))
+    await database.write(lambda tx: jobs.resurrect(tx, job, result(job), 20))
+    assert purse(database, "default") == (-20, 0)
+    assert database.read(lambda tx: ledger.share(tx, key.id)).cap_spent == 20
 
 
 async def test_a_cap_counts_what_is_held_and_what_was_spent(database: SqliteDatabase, ring: KeyRing, key: Key) -> None:
