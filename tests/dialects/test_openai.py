@@ -87,7 +87,7 @@ def test_defaults() -> None:
     assert request.unknown == "refuse"
     assert request.output_format == ""
     assert not request.adjustable
-    assert decode({"model": "dall-e-3"}).delivery == "url"
+    assert {decode({"model": model}).delivery for model in ("dall-e-2", "dall-e-3")} == {"url"}
     assert decode({"response_format": "url"}).delivery == "url"
 
 

@@ -141,10 +141,21 @@ async def test_pictures_do_not_count_as_text(door: Door, upstream: Upstream) -> 
     assert upstream.seen[0].files == [("image", large)]
 
 
-@pytest.mark.parametrize(("size", "status"), [(25_000_000, 200), (25_000_001, 413)])
-async def test_a_picture_in_json(size: int, status: int, door: Door, upstream: Upstream) -> None:
+@pytest.mark.parametrize(
+    ("dialect", "size", "status"),
+    [
+        ("imagerouter", 25_000_000, 200),
+        ("imagerouter", 25_000_001, 413),
+        ("openai", 25_000_001, 200),
+        ("mixroute", 10_000_000, 200),
+        ("mixroute", 10_000_001, 413),
+    ],
+)
+async def test_a_picture_in_json(dialect: str, size: int, status: int, door: Door, upstream: Upstream) -> None:
     whole = PNG + bytes(size - len(PNG))
-    answer = await door.ask({"model": MODEL, "prompt": "a hat", "image": data_url(whole)}, path=EDITS["imagerouter"])
+    answer = await door.ask(
+        {"model": MODEL, "prompt": "a hat", "image": data_url(whole)}, path=f"/{dialect}/v1/images/edits"
+    )
     assert answer.status == status
     assert [seen.files for seen in upstream.seen] == ([[("image", whole)]] if status == 200 else [])
 
