@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
 from aiohttp import web
@@ -76,9 +77,18 @@ class OfficialClient(AbstractClient):  # type: ignore[misc]  # the SDK carries n
         return str(self._get_tc3_signature({}, request, date, self._service, SECRET_KEY))
 
 
+@pytest.fixture
+def in_china(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with monkeypatch.context() as patched:
+        patched.setenv("TZ", "Asia/Shanghai")
+        time.tzset()
+        yield
+    time.tzset()
+
+
 @pytest.mark.parametrize("body", ['{"Prompt": "a fox"}', '{"Prompt": "狐狸"}', "{}"])
-def test_the_signature_is_the_official_sdk_s(body: str) -> None:
-    timestamp = 1_795_187_000  # 2026-11-20, 14:23:20 UTC
+def test_the_signature_is_the_official_sdk_s(body: str, in_china: None) -> None:
+    timestamp = 1_795_208_600  # 2026-11-20, 20:23:20 UTC, when it is the 21st in China
     official = OfficialClient(Credential(SECRET_ID, SECRET_KEY), "").sign(body, "vod.tencentcloudapi.com", timestamp)
     own = authorization(
         SECRET_ID,
