@@ -107,6 +107,7 @@ def test_what_was_saved_stays_where_it_was_saved_to(
     data = (BIG * 7)[:size]
     target = tmp_path / "kept" / "picture.png"
     target.parent.mkdir()
+    before = open_files()
     spool.write(data)
     spool.save(target, durable=durable, read_soon=read_soon)
     assert target.read_bytes() == data
@@ -114,6 +115,7 @@ def test_what_was_saved_stays_where_it_was_saved_to(
     assert spool.read() == data
     spool.close()
     assert files(tmp_path) == ["picture.png"]
+    assert open_files() == before
 
 
 def test_a_saved_file_takes_the_place_of_an_older_one(spool: Spool, tmp_path: Path) -> None:
@@ -187,10 +189,12 @@ def test_a_file_system_without_direct_writes_gets_the_ordinary_kind(
     spool.close()
 
 
-def test_a_write_that_comes_short_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write = os.pwritev
-    monkeypatch.setattr(os, "pwritev", lambda handle, pieces, at: write(handle, [pieces[0][:BLOCK_BYTES]], at))
-    spool = Spool(tmp_path, slabs=Slabs())
+@pytest.mark.parametrize("slabs", [Slabs(), None])
+def test_a_write_that_comes_short_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slabs: Slabs | None) -> None:
+    write, write_at = os.write, os.pwritev
+    monkeypatch.setattr(os, "write", lambda handle, data: write(handle, data[:BLOCK_BYTES]))
+    monkeypatch.setattr(os, "pwritev", lambda handle, pieces, at: write_at(handle, [pieces[0][:BLOCK_BYTES]], at))
+    spool = Spool(tmp_path, slabs=slabs)
     spool.write(BIG * 3)
     spool.save(tmp_path / "picture", durable=True, read_soon=False)
     assert (tmp_path / "picture").read_bytes() == BIG * 3
