@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import random
 from collections.abc import AsyncIterator
@@ -79,6 +80,15 @@ async def test_a_paid_picture_is_asked_for_again(
     monkeypatch.setattr("pictura.engine.deliver.FETCH_PAUSES_S", (0.01, 0.01))
     delivered = await deliver(deliverer, Raw(url=f"{site}/late.png"), allow_private=True)
     assert engine.blobs.open(delivered.key).read() == picture()
+
+
+async def test_a_picture_that_is_too_large_is_not_asked_for_again(
+    deliverer: Deliverer, site: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pictura.engine.deliver.LARGEST_PICTURE", 10)
+    monkeypatch.setattr("pictura.engine.deliver.FETCH_PAUSES_S", (3600,))
+    with pytest.raises(Malformed, match="larger than 10 bytes"):
+        await asyncio.wait_for(deliver(deliverer, Raw(url=f"{site}/fox.png"), allow_private=True), 5)
 
 
 @pytest.mark.parametrize("format", ["png", "jpeg", "webp", "gif", "avif"])
