@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from pictura.core.errors import BadRequest, TooLarge
 from pictura.core.request import mark
-from pictura.infra.extract import DATA_URL_CHARACTERS, DEEPEST, KEY_BYTES, Cut, Extractor, find
+from pictura.infra.extract import DATA_URL_CHARACTERS, DEEPEST, KEY_BYTES, Cut, Extractor, find, is_plain
 from pictura.infra.spool import MEMORY_BYTES, Spool
 
 KEYS = frozenset({"b64_json", "image"})
@@ -554,6 +554,7 @@ def test_a_large_picture_goes_to_a_file(tmp_path: Path, sizes: tuple[int, ...], 
         ("QQ==QUJD", "padding"),
         ("QQ==" * 40, "padding"),
         ("QUJ=QUJD" * 40, "padding"),
+        ("QUJD" * 40 + "QQ==QUJD", "padding"),
         ("!" + BASE64, "characters"),
     ],
 )
@@ -575,6 +576,19 @@ def test_what_is_no_json_does_not_become_json_by_being_cut(text: bytes) -> None:
     assert len(outcome.flaws) == 1 and outcome.flaws != [""]
     body = b'{"x":"data:%b;base64,QUJD"}' % text
     assert extract(body, data_urls=True).skeleton == body
+
+
+@pytest.mark.parametrize(
+    ("body", "plain"),
+    [
+        (b'{"prompt": "a fox"}', True),
+        (b'{"image": "QUJD"}', False),
+        (rb'{"im\u0061ge": "QUJD"}', False),
+        (b'{"prompt": "data:image/png;base64,QUJD"}', False),
+    ],
+)
+def test_what_holds_no_picture_is_seen_at_a_glance(body: bytes, plain: bool) -> None:
+    assert is_plain(body, frozenset({"image"}), data_urls=True) is plain
 
 
 @pytest.mark.parametrize(
