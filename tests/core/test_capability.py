@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from pictura.core.capability import allowed, check, neutral, takes
@@ -48,6 +49,8 @@ EDITS = ModelCard(
     source=DRAWS.source,
 )
 
+MIXES = msgspec.structs.replace(EDITS, id="mixes", inputs=Inputs(count=3, required=True, least=2))
+
 
 def ask(prompt: str = "a fox", **said: Any) -> ImageRequest:
     return ImageRequest(model="any", prompt=prompt, **said)
@@ -81,6 +84,7 @@ def test_what_is_taken(request_: ImageRequest, card: ModelCard) -> None:
         (ask(images=(PICTURE,)), DRAWS, "image", "takes no input pictures"),
         (ask(images=(PICTURE,) * 3), EDITS, "image", "3 pictures were sent; edits takes at most 2"),
         (ask(), EDITS, "image", "image is required"),
+        (ask(images=(PICTURE,)), MIXES, "image", "mixes needs 2 pictures, not 1"),
         (ask(mask=PICTURE), DRAWS, "mask", "takes no mask"),
         (ask(n=0), DRAWS, "n", "draws 1 to 10 pictures"),
         (ask(n=11), DRAWS, "n", "draws 1 to 10 pictures"),

@@ -375,3 +375,9 @@ def test_an_aspect_keeps_its_shape(wide: int, high: int, tier: str) -> None:
 def test_a_size_survives_being_written_and_read(asked: Size) -> None:
     assume(not (asked.aspect and asked.tier))
     assert parse(str(asked)) == asked
+
+
+def test_a_shape_beyond_the_window_becomes_the_most_that_it_lets_through_wide_or_tall() -> None:
+    window = FreePixels(step=16, max_pixels=8_294_400, max_edge=3840, max_ratio=3)
+    wide, tall = nearest(parse("10:1"), window), nearest(parse("1:10"), window)
+    assert (2.8 < wide.width / wide.height <= 3) and (2.8 < tall.height / tall.width <= 3)
