@@ -15,7 +15,7 @@ import pytest
 import pytest_asyncio
 
 from pictura.core.media import Media
-from tests.doors.door import ADMIN, LIVE, MODEL, PRICE, TEST, Answer, Door, Shown, png_file, until
+from tests.doors.door import ADMIN, EDITS, LIVE, MODEL, PRICE, TEST, Answer, Door, Shown, png_file, until
 from tests.doors.seed import Client, Task, task
 from tests.process import Process
 from tests.upstream import KEY, Upstream, draw, file, picture, reply, say, stall, when
@@ -294,6 +294,13 @@ async def test_what_cannot_be_done_later(
     assert words in answer.body.decode()
     assert (len(door.jobs()), upstream.seen) == (before, [])
     assert "x-pictura-job" not in answer.headers
+
+
+async def test_what_came_with_it_is_forgotten(door: Door) -> None:
+    large = picture() + bytes(100_000)  # too much for a spool's memory: it would stay on the disk
+    texts = {"model": MODEL, "prompt": "a hat", "stream": "true"}
+    answer = await door.ask_form(texts, [png_file("image", large)], path=f"{EDITS['openai']}?async=true")
+    assert (answer.status, answer.error.param) == (400, "stream")
 
 
 async def test_what_cannot_be_paid(door: Door, upstream: Upstream) -> None:
