@@ -156,6 +156,15 @@ async def test_entries_and_sums(database: SqliteDatabase, key: Key) -> None:
     assert len(database.read(lambda tx: ledger.entries(tx, "default", limit=2))) == 2
 
 
+async def test_what_is_taken_back_was_not_spent_and_did_not_come_in(database: SqliteDatabase, key: Key) -> None:
+    await deposit(database, "default", 100)
+    await settle(database, key, 0, 40)
+    await database.write(lambda tx: ledger.take_back(tx, "default", key.id, "job_1", 40))
+    await settle(database, key, 0, 25)
+    assert database.read(lambda tx: ledger.sums(tx, "default")) == ledger.Sums(spent=25, deposited=100)
+    assert database.read(lambda tx: ledger.share(tx, key.id)).spent == 25
+
+
 async def test_a_project_that_is_not_there(database: SqliteDatabase, ring: KeyRing) -> None:
     with pytest.raises(NotFound, match="no project 'nobody'"):
         await database.write(lambda tx: ledger.append(tx, "nobody", "deposit", 1))

@@ -46,7 +46,7 @@ class Purse(msgspec.Struct, frozen=True):
 
 
 class Sums(msgspec.Struct, frozen=True):
-    """A project's entries, summed: both positive micro-USD."""
+    """A project's entries, summed, micro-USD: what jobs did cost, less what was taken back, and all that came in."""
 
     spent: int
     deposited: int
@@ -171,8 +171,8 @@ def entries(tx: Tx, project_id: str, limit: int = 100) -> list[Entry]:
 
 def sums(tx: Tx, project_id: str) -> Sums:
     row = tx.one(
-        "SELECT coalesce(sum(CASE WHEN kind = 'charge' THEN -amount ELSE 0 END), 0), "
-        "coalesce(sum(CASE WHEN kind <> 'charge' THEN amount ELSE 0 END), 0) FROM ledger WHERE project_id = ?",
+        "SELECT coalesce(sum(CASE WHEN job_id <> '' THEN -amount ELSE 0 END), 0), "
+        "coalesce(sum(CASE WHEN job_id = '' THEN amount ELSE 0 END), 0) FROM ledger WHERE project_id = ?",
         (project_id,),
     )
     return Sums(*row) if row else Sums(0, 0)
@@ -181,7 +181,7 @@ def sums(tx: Tx, project_id: str) -> Sums:
 def share(tx: Tx, key_id: str) -> Share:
     row = tx.one(
         "SELECT (SELECT coalesce(-sum(l.amount), 0) FROM ledger l WHERE l.project_id = k.project_id AND "
-        "l.key_id = k.id AND l.kind = 'charge'), (SELECT count(*) FROM jobs j WHERE j.project_id = k.project_id AND "
+        "l.key_id = k.id AND l.job_id <> ''), (SELECT count(*) FROM jobs j WHERE j.project_id = k.project_id AND "
         "j.key_id = k.id), k.cap_spent, k.cap_started_ms FROM keys k WHERE k.id = ?",
         (key_id,),
     )
