@@ -224,6 +224,22 @@ async def test_a_relaying_channel(data: Path, site: str, delivery: str, named: b
         assert len(engine.files("out")) == (not relayed)
 
 
+@pytest.mark.parametrize(
+    ("output_format", "named", "relayed"), [("jpeg", True, False), ("jpeg", False, True), ("webp", True, True)]
+)
+async def test_a_relaying_channel_makes_the_format_that_its_vendor_does_not(
+    data: Path, site: str, output_format: str, named: bool, relayed: bool
+) -> None:
+    """If the client named it: a router's usual one gives way to what the operator wants."""
+    provider = Scripted(Drawn(urls=(f"{site}/fox.png",)))
+    async with open_engine(data, provider, channels=[channel(relay=True, allow_private=True)]) as engine:
+        outcome = await engine.draw(ask(delivery="url", output_format=output_format, format_named=named))
+        assert outcome.result is not None
+        (drawn,) = outcome.result.pictures
+        assert bool(drawn.url) is relayed
+        assert drawn.media_type == ("" if relayed else "image/jpeg")
+
+
 # -- ephemeral --
 
 

@@ -330,14 +330,16 @@ class Run:
         )
 
     def _wish(self, candidate: Candidate) -> Wish:
-        request = self._plan.request
+        request, asked_format = self._plan.request, self._plan.asked_format
+        compress = request.output_compression is not None and asked_format not in candidate.provider.compresses
+        # What a client names and the vendor was not told to make, the house makes.
+        ours = compress or (request.format_named and request.output_format != asked_format)
         return Wish(
             job_id=self.job.id,
             output_format=request.output_format,
             output_compression=request.output_compression,
-            compress=request.output_compression is not None
-            and self._plan.asked_format not in candidate.provider.compresses,
-            relay=candidate.record.relay and (request.delivery == "url" or not request.delivery_named),
+            compress=compress,
+            relay=candidate.record.relay and not ours and (request.delivery == "url" or not request.delivery_named),
             allow_private=candidate.record.allow_private or candidate.record.sandbox,
             ephemeral=request.delivery == "b64_ephemeral",
             inline=request.delivery != "url" and len(self._plan.parts) == 1,
