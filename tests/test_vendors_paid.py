@@ -20,8 +20,9 @@ from pictura.infra.config import ChannelSettings
 from pictura.providers.base import Provider
 from pictura.sandbox.server import Sandbox
 from pictura.store.jobs import Job
-from tests.doors.door import LIVE, Answer, Door, open_door
-from tests.upstream import Upstream, running
+from pictura.store.ledger import HOUSE
+from tests.doors.door import LIVE, Answer, Door, data_url, open_door
+from tests.upstream import Upstream, picture, running
 from tests.vendors import FOUND, NATIVE, VENDORS, asking
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -64,6 +65,25 @@ async def test_what_came_is_what_is_paid(door: Door, name: str) -> None:
     assert door.purse().held == 0
     assert before.balance - door.purse().balance == sum(costs)
     assert door.left_behind() == []
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"model": "gpt-image-2", "quality": "low", "size": "1024x1024", "stream": True, "partial_images": 3},
+        {"model": "gpt-image-1.5", "input_fidelity": "high", "image": [data_url(picture(200, 2600))] * 5},
+        {"model": "gpt-image-1-mini", "image": [data_url(picture(200, 2600))] * 16},
+    ],
+)
+async def test_what_is_held_covers_what_is_paid(door: Door, fields: dict[str, object]) -> None:
+    """Previews cost tokens, and so does every input, most of all a long one that is looked at closely."""
+    before = door.entries(HOUSE)
+    answer = await door.ask({"prompt": "a fox", **fields}, path="/openai/v1/images/generations", key=LIVE)
+    assert answer.status == 200, answer.body
+    job = door.job(answer)
+    assert job.result is not None and job.result.cost is not None and job.result.usage is not None
+    assert 0 < job.result.cost <= job.hold
+    assert door.entries(HOUSE) == before, "the house pays what was not held"
 
 
 @pytest.mark.parametrize("name", [name for name, cards in LIVE_CARDS.items() if any(not card.price for card in cards)])

@@ -40,9 +40,16 @@ BY_TIER = PriceList((Row(134_000, "", "1K"), Row(134_000, "", "2K"), Row(240_000
 FLUX_2 = PerMegapixel(30_000, 15_000, 15_000)
 
 
-def order(*sizes: str, quality: str = "", inputs: int = 0, prompt_bytes: int = 0, usage: Usage | None = None) -> Order:
+def order(
+    *sizes: str,
+    quality: str = "",
+    inputs: int = 0,
+    previews: int = 0,
+    prompt_bytes: int = 0,
+    usage: Usage | None = None,
+) -> Order:
     asked = tuple(parse(text) for text in sizes)
-    return Order(sizes=asked, quality=quality, inputs=inputs, prompt_bytes=prompt_bytes, usage=usage)
+    return Order(sizes=asked, quality=quality, inputs=inputs, previews=previews, prompt_bytes=prompt_bytes, usage=usage)
 
 
 @pytest.mark.parametrize(
@@ -147,6 +154,14 @@ def test_the_words_that_may_come_with_each_picture_are_held_for() -> None:
     talkative = msgspec.structs.replace(PER_TOKEN, text_out=10_000, words_out=1_000)
     asked = order("1K", "1K", "1K", quality="low")
     assert quote(talkative, asked) - quote(PER_TOKEN, asked) == 30_000
+
+
+def test_previews_are_held_for_and_estimated() -> None:
+    shown = msgspec.structs.replace(PER_TOKEN, preview=100)
+    asked, silent = order("1K", "1K", quality="low", previews=3), order("1K", "1K", quality="low")
+    for amount in (quote, bill):
+        assert amount(shown, asked) - amount(shown, silent) == 2 * 3 * 100 * 30_000 // 1_000
+        assert amount(PER_TOKEN, asked) == amount(PER_TOKEN, silent)
 
 
 def test_a_fraction_is_rounded_once_and_half_goes_up() -> None:

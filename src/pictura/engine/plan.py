@@ -456,6 +456,7 @@ def _order(request: ImageRequest, pictures: int, shape: Size) -> Order:
         quality=str(request.params.get("quality", "")),
         prompt_bytes=len(request.whole_prompt.encode()),
         inputs=len(request.images),
+        previews=request.partial_images if request.stream else 0,
     )
 
 

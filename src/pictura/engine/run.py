@@ -296,6 +296,7 @@ class Run:
             quality=quality,
             prompt_bytes=len(self._plan.request.whole_prompt.encode()),
             inputs=len(self._plan.request.images),
+            previews=self._plan.request.partial_images if self._plan.request.stream else 0,
             usage=done.usage,
         )
         return bill(candidate.price, order)

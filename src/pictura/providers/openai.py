@@ -87,6 +87,7 @@ _PER_TOKEN = PerToken(
     image_in=per_million("8"),
     image_out=per_million("30"),
     output=TokenFormula({"low": 16, "medium": 48, "high": 96}),
+    preview=100,  # third party (2026)
 )
 # Factors derived: they reproduce the five prices that fal publishes for 1024x1024 (2026-11).
 _PER_TOKEN_2_5 = replace(_PER_TOKEN, output=TokenFormula({"low": 16, "medium": 24, "high": 48, "xhigh": 64, "max": 96}))
