@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import io
+import os
 import random
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -14,7 +16,7 @@ from aiohttp import web
 from PIL import Image
 
 from pictura.core import ids
-from pictura.core.errors import Malformed
+from pictura.core.errors import HouseError, Malformed
 from pictura.core.request import ImageRequest
 from pictura.core.result import Delivered
 from pictura.engine.deliver import Deliverer, Wish
@@ -270,6 +272,22 @@ async def test_what_the_answer_holds_is_kept_and_stays_in_hand(
     assert [spool.read() for spool in held.values()] == ([data] if stays else [])
     for spool in held.values():
         spool.close()
+
+
+async def test_a_paid_picture_reaches_its_client_even_if_it_cannot_be_kept(
+    engine: Engine, deliverer: Deliverer, monkeypatch: pytest.MonkeyPatch, quiet: pytest.LogCaptureFixture
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    held: dict[str, Spool] = {}
+    delivered = await deliverer.deliver(raw(engine, picture()), Wish(JOB, inline=True), 0, 0, held)
+    assert held[delivered.key].read() == picture()
+    held[delivered.key].close()
+    with pytest.raises(HouseError, match=r"could not write to its disk \(No space left on device\)"):
+        await deliverer.deliver(raw(engine, picture()), Wish(JOB), 0, 1, held)
+    assert engine.files("tmp") == []
 
 
 def _noisy(side: int) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -553,6 +554,21 @@ async def test_a_picture_that_cannot_be_kept_may_be_billed_and_is_not_drawn_agai
     assert states(engine, outcome) == ["failed"]
     assert error_of(await engine.draw(retry=True)).possibly_billed
     assert len(provider.calls) == 1
+
+
+async def test_a_disk_that_fails_once_a_provider_was_asked_says_so_and_that_it_may_have_billed(
+    engine: Engine, provider: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    outcome = await engine.draw(ask(delivery="url", delivery_named=True))
+    error = error_of(outcome)
+    assert isinstance(error, HouseError)
+    assert (error.possibly_billed, "could not write to its disk" in error.message) == (True, True)
+    assert states(engine, outcome) == ["failed"]
+    assert engine.purse() == (0, 0)
 
 
 # -- money --

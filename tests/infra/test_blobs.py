@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pictura.core.errors import BadRequest, NotFound
+from pictura.core.errors import BadRequest, HouseError, NotFound
 from pictura.infra.blobs import LocalBlobs, open_blobs
 from pictura.infra.spool import CHUNK_BYTES
 
@@ -177,3 +177,13 @@ def test_where_blobs_are(tmp_path: Path) -> None:
     assert (tmp_path / "other" / "tmp").is_dir()
     with pytest.raises(BadRequest, match="file:///path/to/folder"):
         open_blobs("s3://bucket", tmp_path)
+
+
+def test_there_must_be_room_for_pictures(
+    blobs: LocalBlobs, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    blobs.check_room()
+    monkeypatch.setattr(LocalBlobs, "least_room_bytes", 1 << 62)
+    with pytest.raises(HouseError, match="no room left for pictures; no provider was asked"):
+        blobs.check_room()
+    assert "are free below" in caplog.text

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pictura.core.errors import HouseError
 from pictura.infra.slabs import SLAB_BYTES, Slabs
 from pictura.infra.spool import BLOCK_BYTES, CHUNK_BYTES, MEMORY_BYTES, Spool
 
@@ -234,7 +235,7 @@ def test_a_full_disk_leaves_nothing_behind(
     with monkeypatch.context() as patch:
         for name in ("write", "pwritev", "fsync"):
             patch.setattr(os, name, full)
-        with pytest.raises(OSError, match="full"):
+        with pytest.raises(HouseError, match=r"could not write to its disk \(full\)"):
             spool.write(BIG[:size])
             spool.save(tmp_path / "picture", durable=True, read_soon=read_soon)
     spool.close()

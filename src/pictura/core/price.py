@@ -45,8 +45,9 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """What is priced. Before the call `sizes` are what was asked; after it, the real pixels of what came. `previews`: of
-    each picture.
+    """What is priced. Before the call `sizes` are what was asked; after it, the real pixels of what came.
+
+    `previews`: of each picture.
     """
 
     sizes: tuple[Size, ...]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 
 import msgspec
 
 from pictura.core import media
-from pictura.core.errors import BadRequest, Malformed
+from pictura.core.errors import BadRequest, HouseError, Malformed
 from pictura.core.media import Media
 from pictura.core.result import Delivered
 from pictura.engine.intake import day_of
@@ -16,6 +17,8 @@ from pictura.infra.fetch import Fetcher, FetchFailed, FetchTooLarge
 from pictura.infra.imaging import Imaging
 from pictura.infra.spool import Spool
 from pictura.providers.base import Raw
+
+log = logging.getLogger("pictura.deliver")
 
 #: The most that a provider's picture may have, in bytes.
 LARGEST_PICTURE = 100_000_000
@@ -63,7 +66,7 @@ class Deliverer:
                 spool, found = await self._transcode(spool, wish)
             key = _key(wish, part, number, found)
             if not wish.ephemeral:
-                await self._blobs.put(key, spool, read_soon=not wish.inline)
+                await self._keep(key, spool, wish)
             if wish.ephemeral or (wish.inline and spool.in_memory):
                 held[key] = spool
         finally:
@@ -78,6 +81,15 @@ class Deliverer:
             revised_prompt=raw.revised_prompt,
             seed=raw.seed,
         )
+
+    async def _keep(self, key: str, spool: Spool, wish: Wish) -> None:
+        try:
+            await self._blobs.put(key, spool, read_soon=not wish.inline)
+        except HouseError as error:
+            if not (wish.inline and spool.in_memory):
+                raise
+            # It is paid, and the answer can hold it all the same.
+            log.error("%s could not be kept, and is in the answer alone: %s", key, error.message)
 
     async def recover(self, wish: Wish, part: int) -> list[Delivered]:
         """The pictures of a part that were stored before a crash kept the job from saying so."""

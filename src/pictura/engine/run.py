@@ -207,6 +207,8 @@ class Run:
         try:
             yield
         except PicturaError as error:
+            if isinstance(error, HouseError):
+                error.possibly_billed = True  # whatever failed here, its provider was asked
             self.ended.append((attempt.number, error))
             raise
         except Exception as error:

@@ -6,6 +6,7 @@ A key is a path of plain words, such as `out/2026-11-20/job_01jd…-0-0.webp`.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import re
 import time
@@ -13,11 +14,13 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Protocol
 
-from pictura.core.errors import BadRequest, NotFound
+from pictura.core.errors import BadRequest, HouseError, NotFound
 from pictura.infra.slabs import Slabs
 from pictura.infra.spool import CHUNK_BYTES, Spool
+
+log = logging.getLogger("pictura.blobs")
 
 #: Files made durable at a time; a disk sorts a few by itself.
 SYNCS = 8
@@ -56,8 +59,15 @@ class Blobs(Protocol):
         """A fresh spool, on the same disk as the blobs where there is one. `passing`: it is closed within moments."""
         ...
 
+    def check_room(self) -> None:
+        """Raises HouseError where pictures could not be kept."""
+        ...
+
     async def put(self, key: str, spool: Spool, *, durable: bool = True, read_soon: bool = True) -> None:
-        """Keep the spool's bytes under `key`; where `durable`, they outlive a power cut from here on."""
+        """Keep the spool's bytes under `key`; where `durable`, they outlive a power cut from here on.
+
+        Raises HouseError where they cannot be written.
+        """
         ...
 
     def open(self, key: str) -> StoredBlob:
@@ -78,6 +88,9 @@ class Blobs(Protocol):
 class LocalBlobs:
     """Blobs as files below a folder. A write is a rename of a synced file, so that half a picture is never seen."""
 
+    #: Where there is less room than this, nothing is drawn: what cannot be kept would be paid for nothing.
+    least_room_bytes: ClassVar[int] = 64 * 1024 * 1024
+
     def __init__(self, root: Path) -> None:
         self._root = root
         self._spools = root / "tmp"
@@ -93,6 +106,12 @@ class LocalBlobs:
 
     def close(self) -> None:
         self._syncing.shutdown()
+
+    def check_room(self) -> None:
+        disk = os.statvfs(self._root)
+        if disk.f_bavail * disk.f_frsize < self.least_room_bytes:
+            log.error("less than %d MB are free below %s: nothing is drawn", self.least_room_bytes >> 20, self._root)
+            raise HouseError("this house has no room left for pictures; no provider was asked, and nothing is charged")
 
     async def put(self, key: str, spool: Spool, *, durable: bool = True, read_soon: bool = True) -> None:
         path = self._path(key)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
+from pictura.core.errors import HouseError
 from pictura.infra.slabs import SLAB_BYTES, Slabs
 
 #: A spool larger than this lives in slabs or in a file.
@@ -54,8 +55,12 @@ class Spool:
         return self._place.path is None
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        while not self._place.write(self.size, data):
-            self._move()
+        """Raises HouseError where the disk fails."""
+        try:
+            while not self._place.write(self.size, data):
+                self._move()
+        except OSError as error:
+            raise _disk_failed(error) from error
         self.size += len(data)
 
     def read(self, offset: int = 0, size: int = -1) -> bytes:
@@ -76,8 +81,14 @@ class Spool:
         `durable`: on return they outlive a power cut; that blocks, and is for a thread. The sync comes after the
         rename, and makes the new name durable as well (ext4, XFS and btrfs log both together), so that a second sync,
         of the folder, is spared. A power cut in between may leave a torn file: whoever finds a file that nothing speaks
-        of checks that it is whole.
+        of checks that it is whole. Raises HouseError where the disk fails.
         """
+        try:
+            self._save(target, durable=durable, read_soon=read_soon)
+        except OSError as error:
+            raise _disk_failed(error) from error
+
+    def _save(self, target: Path, *, durable: bool, read_soon: bool) -> None:
         file = self._place.saved(self._folder, self.size, read_soon=read_soon)
         try:
             file.keep(target)
@@ -260,6 +271,10 @@ class _Closed:
 
     def close(self) -> None:
         pass
+
+
+def _disk_failed(error: OSError) -> HouseError:
+    return HouseError(f"this house could not write to its disk ({error.strerror}); nothing is charged")
 
 
 def _filed(folder: Path, fill: Callable[[_File], object]) -> _File:

@@ -15,6 +15,7 @@ from pictura.core.media import Media
 from pictura.core.request import Body, ImageRequest
 from pictura.core.views import Call
 from pictura.dialects.openai import OpenAI
+from pictura.infra.blobs import LocalBlobs
 from pictura.infra.config import ServerSettings
 from tests.doors.door import (
     ADMIN,
@@ -70,6 +71,20 @@ async def test_either_delivery_from_either_upstream(
         data = answer.picture
     assert look(data) == Media("image/png", 1024, 640)
     assert len(upstream.seen) == 1
+
+
+async def test_a_house_without_room_asks_nobody(
+    door: Door, upstream: Upstream, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = len(door.jobs())
+    monkeypatch.setattr(LocalBlobs, "least_room_bytes", 1 << 62)
+    for dialect in ("openai", "imagerouter", "omnirouters"):
+        answer = await door.ask(ASK, path=f"/{dialect}/v1/images/generations")
+        assert answer.status == 500
+        assert b"no room left for pictures" in answer.body
+    assert not upstream.seen and len(door.jobs()) == before and door.left_behind() == []
+    monkeypatch.undo()
+    assert (await door.ask(ASK)).status == 200
 
 
 async def test_usual_deliveries(door: Door) -> None:

@@ -140,6 +140,7 @@ class Drawing:
         self._key = key
 
     async def go(self, incoming: Incoming, receive: Receive, send: Send) -> None:
+        self._house.blobs.check_room()
         request, body = await self._read(incoming)
         # Before the job, which may take a while to be made: a reference has to be fetched.
         if _is_async(self._call):
