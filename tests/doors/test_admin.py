@@ -312,14 +312,20 @@ async def test_a_disabled_key_is_refused_until_it_is_enabled(door: Door) -> None
 
 async def test_nobody_locks_himself_out(door: Door) -> None:
     own = await actor(door)
-    past = (datetime.now(UTC) - timedelta(hours=1)).isoformat()
+    soon = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+    await make_key(door, scopes=["admin"], expires=soon)
+    await make_key(door, scopes=["admin"], networks=["203.0.113.0/24"])
     for method, path, body in (
         ("POST", f"/keys/{own}/disable", {}),
         ("PATCH", f"/keys/{own}", {"scopes": ["draw"]}),
-        ("PATCH", f"/keys/{own}", {"expires": past}),
+        ("PATCH", f"/keys/{own}", {"expires": soon}),
+        ("PATCH", f"/keys/{own}", {"networks": ["203.0.113.0/24"]}),
     ):
         answer = await send(door, method, path, body)
         assert answer.status == 400 and "last key" in wrong(answer).message
+    here = {"networks": ["127.0.0.0/8", "::1"]}
+    assert (await act(door, "PATCH", f"/keys/{own}", KeyShown, here)).networks == ("127.0.0.0/8", "::1")
+    await act(door, "PATCH", f"/keys/{own}", KeyShown, {"networks": []})
     other = await make_key(door, scopes=["admin"])
     answer = await send(door, "POST", f"/keys/{own}/disable", key=other.text)
     assert answer.status == 200

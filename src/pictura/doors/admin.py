@@ -130,7 +130,7 @@ class Admin:
             raise _no_path(visit)
         wanted = await self._wanted(endpoint, visit, incoming)
         base_url = self._house.links.base(visit.scheme, visit.host, visit.server)
-        told = await endpoint.answer(Act(self._house, key, base_url, request.path_params), wanted)
+        told = await endpoint.answer(Act(self._house, key, base_url, visit.address, request.path_params), wanted)
         return _json(told, endpoint.status, visit)
 
     async def _wanted(self, endpoint: Endpoint[T], visit: Visit, incoming: Incoming) -> T:

@@ -157,7 +157,12 @@ def projects(tx: Tx) -> list[Project]:
 def _check(key: Key, text: str) -> None:
     if len(text) < 8 or not text.isascii() or not text.isprintable() or " " in text:
         raise BadRequest("a key is at least 8 printable ASCII characters without blanks")
-    for network in key.networks:
+    check_networks(key.networks)
+
+
+def check_networks(networks: Sequence[str]) -> None:
+    """Raises BadRequest naming the entry that is no network."""
+    for network in networks:
         try:
             ipaddress.ip_network(network, strict=False)
         except ValueError:

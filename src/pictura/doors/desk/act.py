@@ -20,11 +20,14 @@ _AMOUNT = re.compile(r"[+-]?\d{1,9}(\.\d{1,6})?")
 
 
 class Act(msgspec.Struct, frozen=True):
-    """`place`: the path's own variables; `base_url`: what the URLs of pictures begin with for this caller."""
+    """`place`: the path's own variables; `base_url`: what the URLs of pictures begin with for this caller, who is at
+    `address`.
+    """
 
     house: House
     key: Key
     base_url: str
+    address: str
     place: Mapping[str, str] = {}
 
     def note(self, tx: Tx, action: str, subject: str, detail: str = "") -> None:

@@ -12,7 +12,7 @@ from pictura.doors.desk.act import Act, dollars, micros, moment
 from pictura.doors.desk.shapes import KeyChange, KeyShown, MadeKey, NewKey, Nothing, OfProject, Page
 from pictura.infra.db import Tx
 from pictura.store import ledger
-from pictura.store.keys import Key, Project, projects
+from pictura.store.keys import Key, Project, check_networks, projects
 
 #: Fields of a request that are a key's own fields as they are.
 _SAME = ("name", "kind", "scopes", "dialect", "models", "networks", "requests_per_minute", "concurrency", "cap_period")
@@ -73,6 +73,8 @@ def _fields(act: Act, wanted: NewKey | KeyChange) -> dict[str, object]:
     if wanted.dialect and wanted.dialect not in act.house.dialects:
         known = ", ".join(act.house.dialects)
         raise BadRequest(f"dialect {wanted.dialect!r} is not spoken here; there are: {known}", param="dialect")
+    if wanted.networks is not UNSET:
+        check_networks(wanted.networks)
     if wanted.cap is not UNSET:
         fields["cap"] = None if wanted.cap is None else _cap(wanted.cap)
     if wanted.expires is not UNSET:
@@ -88,15 +90,31 @@ def _cap(text: str) -> int:
 
 
 def _check_way_back(act: Act, changed: Key) -> None:
-    """Nobody locks himself out: one working key with the scope `admin` stays."""
+    """Nobody locks himself out: a key with the scope `admin` stays that is let in from where this is asked, and one
+    without an end where there was one.
+    """
     now_ms = time.time_ns() // 1_000_000
-    keys = [changed if key.id == changed.id else key for key in act.house.keys.all()]
-    if not any("admin" in key.scopes and _works(key, now_ms) for key in keys):
-        raise BadRequest("this is the last key that may administer this house; make another one first")
+    before = [key for key in act.house.keys.all() if _opens(key, act.address, now_ms)]
+    after = [key for key in _replaced(act, changed) if _opens(key, act.address, now_ms)]
+    if not after or (_any_lasts(before) and not _any_lasts(after)):
+        raise BadRequest(
+            "this is the last key that may administer this house from where you are, without an end; make another one "
+            "first: pictura keys new NAME --admin"
+        )
 
 
-def _works(key: Key, now_ms: int) -> bool:
-    return key.disabled_ms is None and (key.expires_ms is None or key.expires_ms > now_ms)
+def _replaced(act: Act, changed: Key) -> list[Key]:
+    return [changed if key.id == changed.id else key for key in act.house.keys.all()]
+
+
+def _opens(key: Key, address: str, now_ms: int) -> bool:
+    """May it administer this house now, from this address?"""
+    works = key.disabled_ms is None and (key.expires_ms is None or key.expires_ms > now_ms)
+    return works and "admin" in key.scopes and key.may_come_from(address)
+
+
+def _any_lasts(keys: list[Key]) -> bool:
+    return any(key.expires_ms is None for key in keys)
 
 
 def _detail(fields: dict[str, object]) -> str:
