@@ -343,7 +343,7 @@ async def test_what_is_in_flight_is_finished_first(home: Home, number: int) -> N
         await until(lambda: not _accepts(gateway.url), PATIENCE_S)
         assert gateway.process.poll() is None
         go_on.set()
-        assert "the picture is drawn and kept: http" in (await generating).err
+        assert "is drawn and kept: http" in (await generating).err
         told = await asyncio.to_thread(gateway.process.communicate, None, PATIENCE_S)
         assert gateway.process.returncode == 0, told
         assert KEY not in told[1] and home.keys()["admin_key"] not in told[1]
@@ -413,6 +413,34 @@ def test_a_picture_is_edited(inhabited: Home) -> None:
     assert size_of(inhabited.folder / "edited.webp") == ("WEBP", (1024, 1024))
     job = inhabited.json("jobs")[0]
     assert (job["operation"], job["prompt"]) == ("edit", "more snow")
+
+
+@pytest.mark.parametrize("command", [("generate", "x"), ("edit", "x", "-i", "a.png")])
+@pytest.mark.parametrize(
+    ("output", "says"),
+    [
+        ("nowhere/fox.png", "there is no folder nowhere"),
+        ("shelf", "shelf is a folder; name a file in it"),
+        ("a.png/fox.png", "there is no folder a.png"),
+    ],
+)
+def test_nothing_is_drawn_that_cannot_be_saved(
+    inhabited: Home, command: tuple[str, ...], output: str, says: str
+) -> None:
+    Image.new("RGB", (64, 64), "red").save(inhabited.folder / "a.png")
+    (inhabited.folder / "shelf").mkdir(exist_ok=True)
+    before = [job["id"] for job in inhabited.json("jobs")]
+    told = inhabited.run(*command, "-m", "test/test", "-o", output)
+    assert told.code == 1 and says in told.err
+    assert [job["id"] for job in inhabited.json("jobs")] == before
+
+
+def test_what_could_not_be_saved_can_still_be_had(inhabited: Home) -> None:
+    (inhabited.folder / "late.png").mkdir()
+    told = inhabited.run("generate", "x", "-m", "test/test", "-s", "64x64", "--format", "png", "-o", "late.webp")
+    assert told.code == 1, told.out
+    job = inhabited.json("jobs", "--limit", "1")[0]
+    assert f"the picture of {job['id']} is drawn and kept: http" in told.err
 
 
 async def test_what_is_drawn_live_shows_its_cost(home: Home) -> None:

@@ -55,9 +55,10 @@ class Datum(msgspec.Struct):
 
 
 class Drawn(msgspec.Struct):
-    """`remarks`: what was not as asked."""
+    """`job`: its id; `remarks`: what was not as asked."""
 
     urls: list[str]
+    job: str
     cost: float | None
     sandbox: bool
     remarks: list[str]
@@ -111,8 +112,14 @@ class Client:
         with self._send("POST", path, body, timeout_s=PICTURE_S) as answer:
             told = _decode(answer.read(), Drawing)
             headers = answer.headers
-        remarks = [f"{name}: {headers[f'x-pictura-{name}']}" for name in REMARKS if f"x-pictura-{name}" in headers]
-        return Drawn([datum.url for datum in told.data], told.cost, headers.get("x-pictura-sandbox") == "true", remarks)
+        said = {name: headers.get(f"x-pictura-{name}", "") for name in ("job", "sandbox", *REMARKS)}
+        return Drawn(
+            urls=[datum.url for datum in told.data],
+            job=said["job"],
+            cost=told.cost,
+            sandbox=said["sandbox"] == "true",
+            remarks=[f"{name}: {said[name]}" for name in REMARKS if said[name]],
+        )
 
     def save(self, url: str, folder: Path, named: Callable[[Media], Path]) -> tuple[Path, Media]:
         """The picture of `url` as a file in `folder`, whole or not at all. What it is is read from its own first bytes;

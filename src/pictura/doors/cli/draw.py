@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -12,7 +13,7 @@ from typing import Annotated
 import msgspec
 from cyclopts import Parameter
 
-from pictura.core.errors import BadRequest, HouseError, NotSent, UpstreamError
+from pictura.core.errors import BadRequest, HouseError, NotSent, PicturaError
 from pictura.core.media import FORMATS, Media, normalise_format
 from pictura.core.money import show, usd
 from pictura.doors.cli.client import Body, Client, Drawn, json_body
@@ -74,7 +75,7 @@ def generate(prompt: str, /, *, wish: Wish = Wish(), reach: Reach = ANYWHERE) ->
     prompt
         What is to be seen.
     """
-    _check_key_choice(wish, reach)
+    _check(wish, reach)
     body = json_body(fields(prompt, wish))
     entry = reach.find()
     if entry is not None:
@@ -108,7 +109,7 @@ def edit(
     mask
         A PNG of the first picture's size; what is transparent in it is drawn anew.
     """
-    _check_key_choice(wish, reach)
+    _check(wish, reach)
     entry = reach.find()
     if entry is None:
         raise NotSent("no gateway runs here; start one with: pictura serve (or name one: --url)")
@@ -142,8 +143,9 @@ def save(client: Client, drawn: Drawn, prompt: str, output: Path | None) -> list
         wanted = output and (_numbered(output, number) if len(drawn.urls) > 1 else output)
         try:
             saved.append(client.save(url, folder, partial(_file, wanted, prompt)))
-        except UpstreamError as error:
-            raise HouseError(f"{error.message}; the picture is drawn and kept: {url}") from None
+        except (PicturaError, OSError) as error:
+            why = error.message if isinstance(error, PicturaError) else error.strerror
+            raise HouseError(f"{why}; the picture of {drawn.job} is drawn and kept: {url}") from None
     return saved
 
 
@@ -165,9 +167,17 @@ def _draw(client: Client, path: str, body: Body, prompt: str, wish: Wish) -> Non
     )
 
 
-def _check_key_choice(wish: Wish, reach: Reach) -> None:
+def _check(wish: Wish, reach: Reach) -> None:
+    """What would be noticed too late, once a picture is paid for. Raises BadRequest."""
     if reach.key and wish.sandbox is not None:
         raise BadRequest("--key is a live or a test key by itself; leave --sandbox and --live out")
+    folder = wish.output.parent if wish.output else Path()
+    if wish.output and wish.output.is_dir():
+        raise BadRequest(f"--output {wish.output} is a folder; name a file in it")
+    if not folder.is_dir():
+        raise BadRequest(f"there is no folder {folder}; make it first, or name a file elsewhere: --output")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise BadRequest(f"nothing can be written into the folder {folder.absolute()}; name a file elsewhere: --output")
 
 
 def _drawing(entry: Entry, wish: Wish, reach: Reach) -> Client:
