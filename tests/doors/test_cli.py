@@ -394,7 +394,7 @@ def test_files_are_named_after_the_prompt_and_overwrite_none(inhabited: Home) ->
 
 def test_what_is_not_as_asked_is_said(inhabited: Home) -> None:
     told = inhabited.run("generate", "x", "-m", "test/test", "-s", "9x9", "-o", "near.png", "--option", "mood=good")
-    assert "adjusted: size=9x9" in told.out and "ignored: mood" in told.out
+    assert "adjusted: size=9x9→" in told.out and "ignored: mood" in told.out
 
 
 def test_several_pictures_of_one_name_are_numbered(inhabited: Home) -> None:

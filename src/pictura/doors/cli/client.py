@@ -118,7 +118,7 @@ class Client:
             job=said["job"],
             cost=told.cost,
             sandbox=said["sandbox"] == "true",
-            remarks=[f"{name}: {said[name]}" for name in REMARKS if said[name]],
+            remarks=[f"{name}: {_utf8(said[name])}" for name in REMARKS if said[name]],
         )
 
     def save(self, url: str, folder: Path, named: Callable[[Media], Path]) -> tuple[Path, Media]:
@@ -163,6 +163,11 @@ class Client:
 def json_body(value: object) -> Body:
     text = msgspec.json.encode(value)
     return Body("application/json", len(text), [text])
+
+
+def _utf8(header: str) -> str:
+    """A header's text, which the standard library takes for Latin-1 and the gateway wrote in UTF-8."""
+    return header.encode("latin-1").decode(errors="replace")
 
 
 def measure(file: Path) -> Media:
