@@ -182,6 +182,15 @@ async def test_every_answer_carries_a_request_id_and_is_kept_nowhere(door: Door)
         ("POST", "/channels", {"name": "sandbox-openai", "provider": "openai", "api_key": "k"}, 400, "name", "sandbox"),
         ("POST", "/channels", {"name": "x", "provider": "openai", "api_key_env": "K"}, 400, "api_key_env", "toml"),
         ("POST", "/channels", {"name": "x", "provider": "openai", "base_url": "ftp://x"}, 400, "base_url", "https://"),
+        (
+            "POST",
+            "/channels",
+            {"name": "x", "provider": "openai", "base_url": "http://x:99999"},
+            400,
+            "base_url",
+            "65535",
+        ),
+        ("POST", "/channels", {"name": "x", "provider": "openai", "proxy": "http://[::1"}, 400, "proxy", "65535"),
         ("POST", "/channels", {"name": "x", "provider": "comfyui", "options": {"a": 1}}, 400, "options", "workflow"),
         ("POST", "/channels", {"name": "x", "provider": "openai", "api_key": "k", "weight": -1}, 400, "weight", "0 to"),
         (

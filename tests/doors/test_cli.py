@@ -689,6 +689,8 @@ def test_the_doctor_misses_a_gateway_and_a_closed_profile(home: Home) -> None:
         (("generate", "x", "--format", "bmq"), "No picture format"),
         (("generate", "x", "--url", "http://127.0.0.1:9", "--key", "k"), "no answer from http://127.0.0.1:9"),
         (("generate", "x", "--url", "localhost:4000"), "write http://127.0.0.1:4000"),
+        (("generate", "x", "--url", "http://127.0.0.1:99999"), "ports: 0 to 65535"),
+        (("serve", "--port", "99999"), "there is no port 99999; choose one from 0"),
         (("generate", "x", "--key", "k", "--live"), "leave --sandbox and --live out"),
         (("keys", "--url", "http://127.0.0.1:9"), "no admin key for http://127.0.0.1:9"),
         (("keys", "new", "x", "--expires", "soon"), "write 2027-01-31"),

@@ -13,7 +13,7 @@ import pytest
 import pytest_asyncio
 from starlette.types import Message, Receive, Scope, Send
 
-from pictura.core.errors import HouseError
+from pictura.core.errors import BadRequest, HouseError
 from pictura.doors.http import server
 from pictura.doors.http.server import Cork, listen
 from tests.doors.door import (
@@ -203,6 +203,12 @@ async def test_a_port_that_is_taken() -> None:
         port = sock.getsockname()[1]
         with pytest.raises(HouseError, match=f"port {port} on 127.0.0.1 is taken by another program; .* --port"):
             listen("127.0.0.1", port)
+
+
+@pytest.mark.parametrize("port", [-1, 65536])
+async def test_a_port_that_cannot_be(port: int) -> None:
+    with pytest.raises(BadRequest, match=f"no port {port}; choose one from 0 .* to 65535"):
+        listen("127.0.0.1", port)
 
 
 async def test_an_address_that_is_not_here() -> None:

@@ -11,7 +11,7 @@ import urllib.request
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
 import msgspec
 
@@ -78,8 +78,10 @@ class Client:
         self.url = url.rstrip("/")
         self.key = key
         parts = urlsplit(self.url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise BadRequest(f"{url[:100]!r} is not the address of a gateway; write http://127.0.0.1:4000")
+        if parts.scheme not in ("http", "https") or not parts.hostname or not _has_good_port(parts):
+            raise BadRequest(
+                f"{url[:100]!r} is not the address of a gateway; write http://127.0.0.1:4000 (ports: 0 to 65535)"
+            )
         # A proxy named in the environment is for the world outside, not for this machine.
         proxies = urllib.request.ProxyHandler({} if _is_near(parts.hostname) else None)
         self._opener = urllib.request.build_opener(_Stay, proxies)
@@ -231,6 +233,14 @@ def _decode(body: bytes, kind: type[T]) -> T:
         return msgspec.json.decode(body, type=kind)
     except msgspec.DecodeError as error:
         raise HouseError(f"the gateway's answer is not understood ({error}); is it of another version?") from None
+
+
+def _has_good_port(parts: SplitResult) -> bool:
+    try:
+        _ = parts.port
+    except ValueError:
+        return False
+    return True
 
 
 def _is_near(host: str) -> bool:

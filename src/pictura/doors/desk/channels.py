@@ -54,10 +54,10 @@ def _check(act: Act, wanted: ChannelSettings) -> None:
         raise BadRequest(f"{wanted.name} is a channel of the sandbox; choose another name", param="name")
     if wanted.api_key_env:
         raise BadRequest("api_key_env is for pictura.toml; send the key itself as api_key", param="api_key_env")
-    if wanted.base_url and (urlsplit(wanted.base_url).scheme not in ("http", "https") or " " in wanted.base_url):
-        raise BadRequest("base_url begins with http:// or https://", param="base_url")
-    if wanted.proxy and urlsplit(wanted.proxy).scheme not in ("http", "https"):
-        raise BadRequest("proxy begins with http:// or https://", param="proxy")
+    if wanted.base_url:
+        _check_address("base_url", wanted.base_url)
+    if wanted.proxy:
+        _check_address("proxy", wanted.proxy)
     for name, value in wanted.headers.items():
         if not re.fullmatch(r"[A-Za-z0-9-]{1,100}", name) or not re.fullmatch(r"[\x20-\x7e]{0,4000}", value):
             raise BadRequest("headers are names of letters, digits and dashes, and values of ASCII", param="headers")
@@ -66,6 +66,16 @@ def _check(act: Act, wanted: ChannelSettings) -> None:
             raise BadRequest(f"{name} is a number from 0 to 1000000", param=name)
     if wanted.price and wanted.price.per_picture and micros(wanted.price.per_picture, "price.per_picture") < 0:
         raise BadRequest("price.per_picture is below zero", param="price.per_picture")
+
+
+def _check_address(name: str, url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        raise BadRequest(f"{name} has no good host and port; ports go from 0 to 65535", param=name) from None
+    if parts.scheme not in ("http", "https") or " " in url:
+        raise BadRequest(f"{name} begins with http:// or https:// and holds no blanks", param=name)
 
 
 def _with_former_secrets(act: Act, wanted: ChannelSettings) -> ChannelSettings:

@@ -14,8 +14,9 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from pictura.core.errors import HouseError
+from pictura.core.errors import BadRequest, HouseError
 
+LAST_PORT = 65535
 #: Seconds in which a new connection must have sent its first request's head, and an old one its next.
 IDLE_S = 65
 #: The most that a request's head may have: far above what servers in front of this one pass on.
@@ -228,7 +229,9 @@ class Server(uvicorn.Server):
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """The socket to serve on. Raises HouseError that says what is in the way."""
+    """The socket to serve on. Raises BadRequest for a port there cannot be, HouseError that says what is in the way."""
+    if not 0 <= port <= LAST_PORT:
+        raise BadRequest(f"there is no port {port}; choose one from 0 (any that is free) to {LAST_PORT} with --port")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # The protocol is named, or asyncio does not know that it may switch Nagle's delay of 40 ms off.
     sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
