@@ -605,7 +605,7 @@ def test_keys_come_and_go(inhabited: Home) -> None:
     assert changed.code == 0 and "works, gpt-*" in changed.out
     assert inhabited.run("keys", "disable", id_[0]).code == 0
     refused = inhabited.run("generate", "x", "-m", "test/test", "--key", key[0])
-    assert refused.code == 1 and "not known here" in refused.err
+    assert refused.code == 1 and "is disabled" in refused.err
     assert inhabited.run("keys", "enable", id_[0]).code == 0
 
 
@@ -694,6 +694,8 @@ def test_the_doctor_misses_a_gateway_and_a_closed_profile(home: Home) -> None:
         (("generate", "x", "--key", "k", "--live"), "leave --sandbox and --live out"),
         (("keys", "--url", "http://127.0.0.1:9"), "no admin key for http://127.0.0.1:9"),
         (("keys", "new", "x", "--expires", "soon"), "write 2027-01-31"),
+        (("jobs", "--limit", "0"), '"0" for --limit. Must be >= 1.'),
+        (("balance", "--limit", "1001"), '"1001" for --limit. Must be <= 1000.'),
         (("edit", "x", "-i", "nowhere.png", "--url", "http://127.0.0.1:9"), "nowhere.png: No such file"),
     ],
 )
@@ -709,6 +711,8 @@ def test_an_error_is_one_line_and_exit_code_1(home: Home, arguments: tuple[str, 
         (("generate", "x", "-m", "no-such-model"), "no-such-model"),
         (("edit", "x", "-i", "text.txt"), "text.txt: "),
         (("keys", "new", "x", "--cap", "much"), "12.50"),
+        (("keys", "new", "x", "--expires", "2020-01-01"), "which is past"),
+        (("jobs", "--before", "nope"), "must be the id of a job"),
         (("keys", "disable", "key_0"), "no key 'key_0'"),
         (("channels", "add", "x", "--provider", "acme", "--no-key"), "openai"),
         (("channels", "add", "x", "--provider", "openai", "--api-key-env", "NOT_SET"), "NOT_SET is not set"),

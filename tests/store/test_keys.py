@@ -78,11 +78,11 @@ async def test_a_key_expires_to_the_millisecond(ring: KeyRing) -> None:
         ring.find(text, 1000)
 
 
-async def test_a_disabled_key_is_as_good_as_unknown_at_once(ring: KeyRing) -> None:
+async def test_a_disabled_key_is_refused_at_once(ring: KeyRing) -> None:
     made, text = await ring.make(key_of())
     ring.find(text, 0)
     await ring.disable(made.id)
-    with pytest.raises(Unauthorized, match="not known here"):
+    with pytest.raises(Unauthorized, match="is disabled"):
         ring.find(text, 0)
     assert ring.by_id(made.id).disabled_ms
     with pytest.raises(NotFound):

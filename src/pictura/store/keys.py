@@ -88,10 +88,12 @@ class KeyRing:
         self._by_text.clear()
 
     def find(self, text: str, now_ms: int) -> Key:
-        """The key that `text` is. Raises Unauthorized, without saying how near it was."""
+        """The key that `text` is. Raises Unauthorized, without saying how near to one it was."""
         key = self._by_text.get(text) or self._remember(text)
-        if key is None or key.disabled_ms is not None:
+        if key is None:
             raise Unauthorized("this API key is not known here; check it, or ask whoever runs this Pictura for one")
+        if key.disabled_ms is not None:
+            raise Unauthorized("this API key is disabled; ask whoever runs this Pictura to enable it, or for a new one")
         if key.expires_ms is not None and key.expires_ms <= now_ms:
             raise Unauthorized("this API key has expired; ask whoever runs this Pictura for a new one")
         return key

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cyclopts import App
 
-from pictura.doors.cli.reach import ANYWHERE, Reach
+from pictura.doors.cli.reach import ANYWHERE, Limit, Reach
 from pictura.doors.cli.tables import as_json, facts, moment, money, table
 from pictura.doors.desk.shapes import Balance
 
@@ -13,7 +13,7 @@ app = App(name="balance", help="A project's money: show, deposit.")
 
 @app.default
 @app.command
-def show(*, project: str = "default", limit: int = 20, json: bool = False, reach: Reach = ANYWHERE) -> None:
+def show(*, project: str = "default", limit: Limit = 20, json: bool = False, reach: Reach = ANYWHERE) -> None:
     """What a project has, and its newest entries.
 
     Parameters

@@ -7,7 +7,7 @@ from typing import Literal
 from cyclopts import App
 
 from pictura.doors.cli.client import segment
-from pictura.doors.cli.reach import ANYWHERE, Reach
+from pictura.doors.cli.reach import ANYWHERE, Limit, Reach
 from pictura.doors.cli.tables import as_json, facts, moment, money, table
 from pictura.doors.desk.shapes import AttemptShown, Cancelled, JobShown, Page
 
@@ -20,7 +20,7 @@ SHORT = 48
 @app.default
 @app.command(name="list")
 def list_jobs(
-    *, limit: int = 20, project: str = "", before: str = "", json: bool = False, reach: Reach = ANYWHERE
+    *, limit: Limit = 20, project: str = "", before: str = "", json: bool = False, reach: Reach = ANYWHERE
 ) -> None:
     """The newest jobs.
 

@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from cyclopts import Parameter
+from cyclopts.validators import Number
 
 from pictura.core.errors import NotSent, Unauthorized
 from pictura.doors.cli import profile
 from pictura.doors.cli.client import Client
 from pictura.doors.cli.profile import Entry
 
+#: How many rows a gateway is asked for at once.
+Limit = Annotated[int, Parameter(validator=Number(gte=1, lte=1000))]
 USUAL_URL = "http://127.0.0.1:4000"
 
 

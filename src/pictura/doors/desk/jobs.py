@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pictura.core.errors import NotFound
+from pictura.core import ids
+from pictura.core.errors import BadRequest, NotFound
 from pictura.core.job import JobState
 from pictura.core.result import Delivered
 from pictura.doors.desk.act import Act, dollars, moment
@@ -24,6 +25,8 @@ from pictura.store.jobs import Attempt, Job
 
 async def listed(act: Act, asked: OfProject) -> Page[JobShown]:
     """The newest first; `before`: the id of the last one seen, for the next page."""
+    if asked.before and not (asked.before.startswith("job_") and ids.born_s(asked.before)):
+        raise BadRequest(f"before is {asked.before[:60]!r}, but must be the id of a job: job_…", param="before")
 
     def read(tx: Tx) -> list[JobShown]:
         found = jobs.newest(tx, asked.project, asked.limit, asked.before)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
 
 import msgspec
 from msgspec import UNSET
@@ -78,7 +79,7 @@ def _fields(act: Act, wanted: NewKey | KeyChange) -> dict[str, object]:
     if wanted.cap is not UNSET:
         fields["cap"] = None if wanted.cap is None else _cap(wanted.cap)
     if wanted.expires is not UNSET:
-        fields["expires_ms"] = None if wanted.expires is None else int(wanted.expires.timestamp() * 1000)
+        fields["expires_ms"] = None if wanted.expires is None else _expiry_ms(wanted.expires)
     return fields
 
 
@@ -87,6 +88,14 @@ def _cap(text: str) -> int:
     if cap < 0:
         raise BadRequest("cap is below zero; null takes it away", param="cap")
     return cap
+
+
+def _expiry_ms(expires: datetime) -> int:
+    if expires <= datetime.now(UTC):
+        raise BadRequest(
+            f"expires is {expires.isoformat()}, which is past; name a later moment, or disable the key", param="expires"
+        )
+    return int(expires.timestamp() * 1000)
 
 
 def _check_way_back(act: Act, changed: Key) -> None:
