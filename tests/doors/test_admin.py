@@ -31,6 +31,8 @@ from pictura.doors.desk.shapes import (
     Report,
 )
 from pictura.infra.config import JobSettings
+from pictura.infra.db import Tx
+from pictura.store import ledger
 from tests.doors.door import (
     ADMIN,
     GENERATIONS,
@@ -375,6 +377,22 @@ async def test_a_prepaid_project_draws_what_was_deposited(door: Door) -> None:
         ("charge", "-0.04", ""),
         ("deposit", "12.50", "by bank"),
     ]
+
+
+async def test_what_the_house_pays_beyond_holds_is_shown(door: Door) -> None:
+    def write(tx: Tx) -> None:
+        for job_id in ("job_1", "job_2"):
+            ledger.settle(tx, STUDIO, "", job_id, held=0, cost=10_000, charged=0)
+
+    await door.house.database.write(write)
+    balance = await act(door, "GET", "/balance?project=house", Balance)
+    assert (balance.project.id, balance.project.balance, balance.spent) == ("house", "-0.02", "0.02")
+    assert [(e.kind, e.amount, e.job) for e in balance.entries] == [
+        ("excess", "-0.01", "job_2"),
+        ("excess", "-0.01", "job_1"),
+    ]
+    assert (await send(door, "POST", "/balance", {"project": "house", "amount": "1"})).status == 404
+    assert "house" not in {project.id for project in (await act(door, "GET", "/projects", Page[ProjectShown])).data}
 
 
 async def test_a_correction_takes_back_what_is_free(door: Door) -> None:

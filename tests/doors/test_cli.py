@@ -616,6 +616,7 @@ def test_money_is_deposited_and_shown(inhabited: Home) -> None:
     shown = inhabited.run("balance", "--project", "shop")
     assert "prepaid" in shown.out and "by bank" in shown.out and "correction" in shown.out
     assert "shop" in inhabited.run("projects").out
+    assert "house (the house itself)" in inhabited.run("balance", "--project", "house").out
 
 
 async def test_channels_are_added_and_removed(home: Home) -> None:

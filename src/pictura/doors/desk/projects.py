@@ -20,6 +20,9 @@ from pictura.infra.db import Tx
 from pictura.store import ledger
 from pictura.store.keys import Project, make_project, projects
 
+#: Whose entries are what the operator pays beyond what was held; it has no purse, and nothing draws for it.
+_HOUSE = Project(ledger.HOUSE, "the house itself")
+
 
 async def listed(act: Act, _: Nothing) -> Page[ProjectShown]:
     return Page(act.house.database.read(lambda tx: [_shown(tx, project) for project in projects(tx)]))
@@ -59,12 +62,13 @@ def _shown(tx: Tx, project: Project) -> ProjectShown:
 
 
 def _balance(tx: Tx, project_id: str, limit: int) -> Balance:
-    project = next((project for project in projects(tx) if project.id == project_id), None)
+    project = next((project for project in (*projects(tx), _HOUSE) if project.id == project_id), None)
     if project is None:
         raise NotFound(f"there is no project {project_id[:60]!r}", param="project")
     sums = ledger.sums(tx, project_id)
+    house = ProjectShown(_HOUSE.id, _HOUSE.name, False, dollars(sums.deposited - sums.spent), dollars(0))
     return Balance(
-        project=_shown(tx, project),
+        project=house if project is _HOUSE else _shown(tx, project),
         available=dollars(ledger.purse(tx, project_id).available) if project.prepaid else None,
         spent=dollars(sums.spent),
         deposited=dollars(sums.deposited),
