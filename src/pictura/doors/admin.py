@@ -42,7 +42,6 @@ from pictura.infra.config import ChannelSettings
 from pictura.store.keys import Scope
 
 log = logging.getLogger("pictura.admin")
-access = logging.getLogger("pictura.access")
 
 T = TypeVar("T")
 
@@ -107,8 +106,6 @@ class Admin:
         async def serve(request: Request) -> Response:
             visit = Visit(request.scope, self._trusted)
             incoming = Incoming(request.receive, visit.headers, self._house.settings.server, self._house.uploads)
-            if self._house.settings.server.access_log:
-                access.info("%s %s %s", visit.address, visit.method, visit.shown_target())
             try:
                 return await self._answer(endpoint, request, visit, incoming)
             except ClientGone:

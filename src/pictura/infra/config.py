@@ -37,7 +37,7 @@ class ServerSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     body_slowest: int = 4096
     """Bytes per second that a body must bring on average, once `body_idle_s` have passed."""
     access_log: bool = False
-    """One line per request on standard error, keys redacted."""
+    """One line per request on standard error: who, what (keys redacted), the status, how many milliseconds it took."""
 
 
 class DatabaseSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):

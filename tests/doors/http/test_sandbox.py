@@ -503,17 +503,6 @@ async def test_a_reset_is_a_reset(door: Door) -> None:
     assert broken.value.errno == errno.ECONNRESET
 
 
-async def test_what_is_asked_is_logged_where_that_is_wanted(
-    door: Door, upstream: Upstream, caplog: pytest.LogCaptureFixture
-) -> None:
-    server = ServerSettings(access_log=True)
-    async with open_door(door.folder / "logged", upstream, server=server) as logged:
-        with caplog.at_level("INFO", "pictura.access"):
-            await logged.send("GET", f"/sandbox/gemini/v1beta/models?key={TEST}")
-            await until(lambda: caplog.messages)
-    assert caplog.messages == ["127.0.0.1 GET /sandbox/gemini/v1beta/models?key=***"]
-
-
 async def test_a_stalled_answer_ends_with_its_client(door: Door) -> None:
     before = len(asyncio.all_tasks())
     with pytest.raises(TimeoutError):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import logging
 from collections.abc import AsyncIterator
 
 import msgspec
@@ -16,7 +15,6 @@ from pictura.core.request import Body, ImageRequest
 from pictura.core.views import Call
 from pictura.dialects.openai import OpenAI
 from pictura.infra.blobs import LocalBlobs
-from pictura.infra.config import ServerSettings
 from tests.doors.door import (
     ADMIN,
     EDITS,
@@ -324,18 +322,3 @@ async def test_a_bug_is_told_by_its_request_id_alone(
     assert "inner workings" in caplog.text
     monkeypatch.undo()
     assert (await door.ask(ASK)).status == 200
-
-
-async def test_the_access_log_shows_no_key(
-    door: Door, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.DEBUG)
-    settings = msgspec.structs.replace(door.house.settings, server=ServerSettings(access_log=True))
-    monkeypatch.setattr(door.house, "settings", settings)
-    url = (await door.ask({**ASK, "response_format": "url"})).url
-    await door.send("GET", f"/v1/models?key={LIVE}&limit=1")
-    await door.send("GET", url)
-    assert "127.0.0.1 GET /v1/models?key=***&limit=1" in caplog.text
-    assert f"POST {GENERATIONS['openai']}" in caplog.text
-    assert LIVE not in caplog.text
-    assert url.rpartition("s=")[2] not in caplog.text

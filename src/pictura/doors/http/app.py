@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from pictura.core import ids
 from pictura.doors.admin import Admin
 from pictura.doors.house import House
+from pictura.doors.http.access import AccessLog
 from pictura.doors.http.files import Files
 from pictura.doors.http.sandbox import Forwarder
 from pictura.doors.http.server import SANDBOX
@@ -32,7 +33,7 @@ def application(house: House) -> ASGIApp:
             Mount("/api", routes=Admin(house).routes()),
         ]
     )
-    return _Door(infrastructure, Forwarder(house), Speaker(house))
+    return AccessLog(house, _Door(infrastructure, Forwarder(house), Speaker(house)))
 
 
 class _Door:

@@ -9,7 +9,6 @@ A WebSocket is passed on as bytes, both ways: how large its messages may be, too
 from __future__ import annotations
 
 import asyncio
-import logging
 import string
 from collections.abc import AsyncIterator
 from urllib.parse import quote
@@ -27,8 +26,6 @@ from pictura.doors.http.server import RESET, SANDBOX, SOCKET
 from pictura.doors.http.tunnel import PATIENCE_S, Tunnel
 from pictura.doors.http.visit import Visit, networks
 from pictura.sandbox.base import BASE_HEADER, CLIENT_HEADER
-
-access = logging.getLogger("pictura.access")
 
 #: Above what any vendor takes in one request.
 MOST_BYTES = 64 * 1024 * 1024
@@ -69,8 +66,6 @@ class Forwarder:
             read_whole = await incoming.drain()
             reply = Reply({"error": told}, error.status)
             await send_reply(send, reply, {"x-request-id": visit.id}, close=not read_whole)
-        if self._house.settings.server.access_log:
-            access.info("%s %s %s", visit.address, visit.method, visit.shown_target())
 
 
 class _Forwarding:

@@ -29,7 +29,6 @@ from pictura.infra.spool import Spool
 from pictura.store.keys import Key
 
 log = logging.getLogger("pictura.door")
-access = logging.getLogger("pictura.access")
 
 #: Every browser may call: a key is asked for, no cookie is looked at.
 CORS = {"access-control-allow-origin": "*", "access-control-expose-headers": "*"}
@@ -70,8 +69,6 @@ class Speaker:
             log.exception("%s ran into a bug", visit.id)
             bug = HouseError("something went wrong here; the request id tells the operator where to look")
             await self._refuse(found.dialect, call, bug, incoming, send)
-        if self._house.settings.server.access_log:
-            access.info("%s %s %s", visit.address, visit.method, visit.shown_target())
 
     def owns(self, method: str, path: str) -> bool:
         """Does this path belong to a dialect, wherever else it might lead?"""
