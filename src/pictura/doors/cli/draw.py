@@ -144,7 +144,7 @@ def save(client: Client, drawn: Drawn, prompt: str, output: Path | None) -> list
         try:
             saved.append(client.save(url, folder, partial(_file, wanted, prompt)))
         except (PicturaError, OSError) as error:
-            why = error.message if isinstance(error, PicturaError) else error.strerror
+            why = error.message if isinstance(error, PicturaError) else error.strerror or error
             raise HouseError(f"{why}; the picture of {drawn.job} is drawn and kept: {url}") from None
     return saved
 
