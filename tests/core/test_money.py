@@ -29,7 +29,9 @@ def test_dollars_as_people_write_them(amount: str | int | Decimal, micros: int) 
     assert usd(amount) == micros
 
 
-@pytest.mark.parametrize("amount", ["", "four", "1,5", "$1", "NaN", "sNaN", "Infinity", "-Infinity", "1e40", "1e15"])
+@pytest.mark.parametrize(
+    "amount", ["", "four", "1,5", "$1", "NaN", "sNaN", "Infinity", "-Infinity", "1e40", "1e15", "٣", "３", "1_0"]
+)
 def test_what_is_no_amount_is_refused(amount: str) -> None:
     with pytest.raises(BadRequest, match="dollars"):
         usd(amount)
@@ -100,7 +102,9 @@ def test_tokens_in_another_currency() -> None:
     assert USD.nanos("0.0375") == 38
 
 
-@pytest.mark.parametrize("amount", ["", "-1", "+1", "1e3", "NaN", "¥0.3", "0.3元", "1,5", "1.", ".5", "1" * 10])
+@pytest.mark.parametrize(
+    "amount", ["", "-1", "+1", "1e3", "NaN", "¥0.3", "0.3元", "1,5", "1.", ".5", "1" * 10, "٣", "０.３"]
+)
 def test_what_is_no_amount_of_another_currency(amount: str) -> None:
     with pytest.raises(BadRequest, match="is not an amount"):
         YUAN.micros(amount)

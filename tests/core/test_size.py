@@ -74,7 +74,10 @@ def test_every_spelling_is_read(text: str, found: Size) -> None:
     assert parse(text) == found
 
 
-@pytest.mark.parametrize("text", ["0x10", "10x0", "0:1", "9K", "0K", "big", "1024", "1024x", "-1x1", "1x1x1", "1:2:3"])
+@pytest.mark.parametrize(
+    "text",
+    ["0x10", "10x0", "0:1", "9K", "0K", "big", "1024", "1024x", "-1x1", "1x1x1", "1:2:3", "１０２４x１０２４", "٣:٢"],
+)
 def test_what_is_no_size_is_refused_by_name(text: str) -> None:
     with pytest.raises(BadRequest, match=r"image_size .* is not a size; write 1024x1024") as caught:
         parse(text, "image_size")

@@ -440,7 +440,9 @@ def test_models_come_in_pages() -> None:
     assert names(pageSize="0", pageToken="9") == ([], "")
 
 
-@pytest.mark.parametrize("query", [{"pageSize": "many"}, {"pageToken": "-1"}, {"pageSize": "9" * 20}])
+@pytest.mark.parametrize(
+    "query", [{"pageSize": "many"}, {"pageToken": "-1"}, {"pageSize": "9" * 20}, {"pageSize": "٣"}]
+)
 def test_pages_that_there_are_not(query: dict[str, str]) -> None:
     with pytest.raises(errors.BadRequest) as caught:
         names(**query)

@@ -38,6 +38,8 @@ def test_what_is_read(read: Reader[object], sent: object, value: object) -> None
     ("read", "sent", "message"),
     [
         (kinds.text, 1, "field must be text, not 1"),
+        (kinds.integer, "٣", "field must be an integer, not '٣'"),
+        (kinds.number, "１.５", "field must be a number, not '１.５'"),
         (kinds.integer, True, "field must be an integer, not true"),
         (kinds.integer, 1.5, "field must be an integer, not 1.5"),
         (kinds.number, "1e3", "field must be a number, not '1e3'"),

@@ -182,7 +182,7 @@ def test_where_the_fetcher_may_go(text: str, found: set[tuple[str, int]]) -> Non
     assert Environment({"PICTURA_FETCH_ALLOW": text}).fetch_allow == found
 
 
-@pytest.mark.parametrize("text", ["localhost", ":80", "a:b", "a:-1", "a:", "a:65536"])
+@pytest.mark.parametrize("text", ["localhost", ":80", "a:b", "a:-1", "a:", "a:65536", "a:８０", "a:²"])
 def test_an_address_without_a_port_is_refused(text: str) -> None:
     with pytest.raises(BadRequest, match="is not host:port"):
         _ = Environment({"PICTURA_FETCH_ALLOW": text}).fetch_allow

@@ -435,7 +435,7 @@ def _isobmff_flaw(source: _Source) -> str:
 _PROLOGUE = re.compile(r"\s*(?:<\?.*?\?>|<!--.*?-->|<!DOCTYPE[^>\[]*(?:\[.*?\]\s*)?>)", re.DOTALL)
 _ROOT = re.compile(r"\s*<(?:[\w.-]+:)?svg(?=[\s/>])([^>]*)")
 _CLOSING = re.compile(rb"</(?:[\w.-]+:)?svg\s*>")
-_NUMBER = r"\d{1,9}(?:\.\d{0,9})?"
+_NUMBER = r"[0-9]{1,9}(?:\.[0-9]{0,9})?"
 _VIEW_BOX = re.compile(rf"""\sviewBox\s*=\s*["'][^"']*?({_NUMBER})[\s,]+({_NUMBER})\s*["']""")
 #: CSS pixels; a percentage or a font's unit says nothing here.
 _UNITS = {"": 1.0, "px": 1.0, "pt": 96 / 72, "pc": 16.0, "in": 96.0, "cm": 96 / 2.54, "mm": 96 / 25.4}

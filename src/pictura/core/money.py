@@ -22,8 +22,10 @@ MICROS_PER_USD = 1_000_000
 #: What a column of 64 bits holds.
 _LARGEST = 2**63 - 1
 NANOS_PER_MICRO = 1_000
+#: Decimal reads the digits of every script, and underscores between them.
+_ASCII_AMOUNT = re.compile(r"[0-9+\-.eE\s]+", re.ASCII)
 #: A price as people write it; no sign, no exponent.
-_PRICE = re.compile(r"\d{1,9}(\.\d{1,9})?")
+_PRICE = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 #: Parts of a unit to which published prices are told: more than any vendor writes, fewer than rounding changes.
 _PUBLISHED = 10_000
 
@@ -68,6 +70,8 @@ USD = Currency("USD", "1")
 def usd(amount: str | int | Decimal) -> int:
     """Micro-USD of an amount in dollars, as people write it: `usd("0.04") == 40000`. Never pass a float: it lies."""
     try:
+        if isinstance(amount, str) and not _ASCII_AMOUNT.fullmatch(amount):
+            raise ValueError
         exact = Decimal(amount) * MICROS_PER_USD
         micros = int(exact.quantize(Decimal(1), ROUND_HALF_UP))
     except (InvalidOperation, TypeError, ValueError):

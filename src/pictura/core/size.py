@@ -17,8 +17,8 @@ from msgspec.structs import replace
 
 from pictura.core.errors import BadRequest, Unsupported
 
-_PIXELS = re.compile(r"(\d{1,6})\s*[xX×*]\s*(\d{1,6})")
-_ASPECT = re.compile(r"(\d{1,5})\s*:\s*(\d{1,5})")
+_PIXELS = re.compile(r"([0-9]{1,6})\s*[xX×*]\s*([0-9]{1,6})")
+_ASPECT = re.compile(r"([0-9]{1,5})\s*:\s*([0-9]{1,5})")
 _TIER = re.compile(r"(512|0\.5K|[1-8]K|720P|1080P)", re.IGNORECASE)
 
 #: Edge in pixels of the square whose area a tier names. The P tiers name the short edge of a 16:9 picture.

@@ -94,7 +94,7 @@ def _liked(header: str) -> dict[str, float]:
     found: dict[str, float] = {}
     for place, entry in enumerate(header.split(",")[:20]):
         tag, _, weight = entry.strip().partition(";")
-        said = re.fullmatch(r"\s*q=([01](?:\.\d{0,3})?)\s*", weight)
+        said = re.fullmatch(r"\s*q=([01](?:\.[0-9]{0,3})?)\s*", weight)
         liked = float(said[1]) if said else 1.0
         found.setdefault(tag.strip().partition("-")[0], liked and liked - place / 10_000)
     return found

@@ -246,7 +246,7 @@ def _number(query: Mapping[str, str], name: str, default: int) -> int:
     said = query.get(name, "")
     if not said:
         return default
-    if not said.isdecimal() or len(said) > 9:
+    if not (said.isascii() and said.isdecimal()) or len(said) > 9:
         raise BadRequest(f"{name} must be a number, not {said[:40]!r}", param=name)
     return int(said)
 

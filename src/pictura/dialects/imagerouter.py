@@ -200,7 +200,7 @@ def _chosen(views: Sequence[ModelView], query: Mapping[str, str], *, output: str
     order, limit = query.get("sort", ""), query.get("limit", "")
     if order in _ORDERS:
         chosen.sort(key=_ORDERS[order], reverse=order == "date")
-    return chosen[: int(limit)] if limit.isdecimal() and len(limit) < 10 else chosen
+    return chosen[: int(limit)] if limit.isascii() and limit.isdecimal() and len(limit) < 10 else chosen
 
 
 def _matches(view: ModelView, query: Mapping[str, str]) -> bool:

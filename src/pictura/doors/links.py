@@ -15,6 +15,7 @@ from pictura.infra.crypto import Vault
 
 FILES = "/files/"
 
+_MOMENT = re.compile(r"[0-9]{1,12}")
 _HOST = re.compile(r"([A-Za-z0-9._-]+|\[[0-9a-fA-F:.]+\])(:[0-9]{1,5})?")
 
 
@@ -51,7 +52,7 @@ class Links:
     def check(self, key: str, query: Mapping[str, str]) -> int:
         """Seconds for which this URL is still good. Raises NotFound where it is not, or never was."""
         expires, signature = query.get("e", ""), query.get("s", "")
-        if not expires.isdigit() or len(expires) > 12 or not self._vault.verify(_text(key, expires), signature):
+        if not _MOMENT.fullmatch(expires) or not self._vault.verify(_text(key, expires), signature):
             raise NotFound("this link is not one of this house's; ask for the picture's URL again")
         left_s = int(expires) - int(time.time())
         if left_s <= 0:

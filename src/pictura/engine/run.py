@@ -194,7 +194,7 @@ class Run:
 
     def _polled(self, task: Pending) -> None:
         told = task.state.get("progress", "")
-        self.progress = min(100, int(told)) if told.isdecimal() and len(told) < 4 else self.progress
+        self.progress = min(100, int(told)) if told.isascii() and told.isdecimal() and len(told) < 4 else self.progress
 
     def _sending(self) -> None:
         if self.cancelled:

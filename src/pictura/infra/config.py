@@ -367,6 +367,6 @@ def environment() -> Environment:
 
 def _host_and_port(entry: str) -> tuple[str, int]:
     host, _, port = entry.rpartition(":")
-    if not host or not port.isdigit() or int(port) > 65535:
+    if not host or not (port.isascii() and port.isdigit()) or int(port) > 65535:
         raise BadRequest(f"PICTURA_FETCH_ALLOW: {entry!r} is not host:port (to 65535), e.g. 127.0.0.1:8080")
     return host.strip("[]"), int(port)

@@ -339,10 +339,10 @@ def unreadable(answer: Answer) -> PicturaError:
 def retry_after(answer: Answer) -> int | None:
     """Seconds to rest, from `retry-after-ms` or `Retry-After` (seconds or a date); None where nothing was asked."""
     millis = answer.headers.get("retry-after-ms", "")
-    if re.fullmatch(r"\d{1,9}(\.\d+)?", millis):
+    if re.fullmatch(r"[0-9]{1,9}(\.[0-9]+)?", millis):
         return -(-int(float(millis)) // 1000)
     text = answer.headers.get("retry-after", "").strip()
-    if re.fullmatch(r"\d{1,6}(\.\d+)?", text):
+    if re.fullmatch(r"[0-9]{1,6}(\.[0-9]+)?", text):
         return int(float(text) + 0.999)
     try:
         moment = parsedate_to_datetime(text)

@@ -520,5 +520,5 @@ def _echo(usage: Mapping[str, object]) -> Mapping[str, str]:
     for width, height in (("width", "height"), ("output_width", "output_height")):
         if isinstance(usage.get(width), int) and isinstance(usage.get(height), int):
             return {"size": f"{usage[width]}x{usage[height]}"}
-    found = re.fullmatch(r"([1-9]\d*)\*([1-9]\d*)", str(usage.get("size", "")))
+    found = re.fullmatch(r"([1-9][0-9]*)\*([1-9][0-9]*)", str(usage.get("size", "")))
     return {"size": f"{found[1]}x{found[2]}"} if found else {}

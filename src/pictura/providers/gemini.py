@@ -576,7 +576,7 @@ def _detail(details: Iterable[Mapping[str, object]], name: str) -> str:
 
 def _rest(details: Iterable[Mapping[str, object]], answer: Answer) -> int | None:
     """Seconds to rest, from RetryInfo ("47.4s") or the header."""
-    delay = re.fullmatch(r"(\d{1,6}(?:\.\d{1,9})?)s", _detail(details, "retryDelay"))
+    delay = re.fullmatch(r"([0-9]{1,6}(?:\.[0-9]{1,9})?)s", _detail(details, "retryDelay"))
     return math.ceil(float(delay[1])) if delay else retry_after(answer)
 
 

@@ -343,6 +343,6 @@ def _done(data: Mapping[str, object], field: str) -> Done:
 
 def _cost(units: object) -> int | None:
     """Micro-USD; None where no units are told, or none were taken: an account without a package pays otherwise."""
-    if not isinstance(units, str) or not re.fullmatch(r"\d{1,6}(\.\d{1,6})?", units):
+    if not isinstance(units, str) or not re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", units):
         return None
     return int(Decimal(units) * UNIT) or None

@@ -51,4 +51,4 @@ class LiteLLM(ImagesApi):
         return done
 
 
-_NUMBER = re.compile(r"\d{1,6}(\.\d{1,30})?(e-?\d{1,2})?")
+_NUMBER = re.compile(r"[0-9]{1,6}(\.[0-9]{1,30})?(e-?[0-9]{1,2})?")

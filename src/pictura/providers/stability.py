@@ -16,6 +16,7 @@ key. A success costs a flat number of credits, of a cent each; what fails costs 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from typing import ClassVar
@@ -346,7 +347,7 @@ class Stability(TaskProvider):
         if not size:
             raise Malformed("the provider answered without a picture", upstream_status=answer.status)
         seed = answer.headers.get("seed", "")
-        return Raw(spool=answer.spool, seed=int(seed) if seed.isdecimal() and len(seed) < 20 else None)
+        return Raw(spool=answer.spool, seed=int(seed) if re.fullmatch("[0-9]{1,19}", seed) else None)
 
     def _error(self, answer: Answer, via: Channel, *, polled: bool) -> PicturaError:
         document = document_of(answer)

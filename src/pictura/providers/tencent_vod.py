@@ -391,7 +391,7 @@ def _account(via: Channel) -> dict[str, int]:
     number = via.option("sub_app_id")
     if not number:
         return {}
-    if not number.isdecimal():
+    if not (number.isascii() and number.isdecimal()):
         raise Rejected("the channel's sub_app_id is not a number; VOD's console shows it", config=True)
     return {"SubAppId": int(number)}
 

@@ -17,7 +17,7 @@ from pictura.doors.desk.shapes import KeyShown, MadeKey, Page
 
 app = App(name="keys", help="Keys of clients: list, new, change, disable, enable.")
 
-_SPAN = re.compile(r"(\d{1,5})([dhw])")
+_SPAN = re.compile(r"([0-9]{1,5})([dhw])")
 _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 
 

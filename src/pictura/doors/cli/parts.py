@@ -120,6 +120,6 @@ def _rows(texts: Sequence[str]) -> list[_Said]:
 
 
 def _whole(text: str) -> int:
-    if not text.isdecimal():
+    if not (text.isascii() and text.isdecimal()):
         raise BadRequest(f"--tokens: {text!r} is no count; write it like high:1024x1024=4160")
     return int(text)

@@ -16,7 +16,7 @@ from pictura.infra.db import Tx
 from pictura.store import audit
 from pictura.store.keys import Key
 
-_AMOUNT = re.compile(r"[+-]?\d{1,9}(\.\d{1,6})?")
+_AMOUNT = re.compile(r"[+-]?[0-9]{1,9}(\.[0-9]{1,6})?")
 
 
 class Act(msgspec.Struct, frozen=True):

@@ -126,7 +126,7 @@ class Incoming:
 
     def _is_small(self) -> bool:
         length = self._headers.get("content-length", "")
-        return length.isdigit() and int(length[:18]) <= FREE_BYTES
+        return length.isascii() and length.isdigit() and int(length[:18]) <= FREE_BYTES
 
     async def _json(self, limits: Limits, picture_bytes: int, open_spool: Callable[[], Spool]) -> Body:
         extractor = Extractor(
