@@ -444,10 +444,10 @@ A key is read from `Authorization: Bearer`, else {code(KEY_HEADERS)}, else `?key
 
 ## Tasks
 
-In a dialect that has paths for tasks, its paths for pictures answer at once where `?async=true` is asked: with `id` and
-`task_id` (the same), `status` and `Retry-After: {POLL_S}`. GET on that path followed by the id tells how the task
-stands. Once it is `completed`, what a waiting client would have got stands beside `status`; once it is `failed`, the
-error, and its `message` beside it. A task of another project is unknown.
+In a dialect that has paths for tasks, its paths for pictures answer at once where `?async=true` (or `1`) is asked: with
+`id` and `task_id` (the same), `status` and `Retry-After: {POLL_S}`. GET on that path followed by the id tells how the
+task stands. Once it is `completed`, what a waiting client would have got stands beside `status`; once it is `failed`,
+the error, and its `message` beside it. A task of another project is unknown.
 
 DELETE takes it back: 202 and `"cancelling": true` where it will be stopped, 409 with an error where it goes on all the
 same, 200 where it has ended already. What was taken back is `failed`, with an error of its own (our code `cancelled`).

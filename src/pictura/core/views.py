@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from pictura.core.errors import PicturaError
+from pictura.core.errors import BadRequest, PicturaError
 from pictura.core.job import JobState
 from pictura.core.model import ModelCard
 from pictura.core.request import ImageRequest
@@ -87,6 +87,18 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
         """Does the client ask for Chinese before English?"""
         liked = _liked(self.headers.get("accept-language", "").lower())
         return liked.get("zh", 0) > liked.get("en", 0)
+
+    @property
+    def later(self) -> bool:
+        """Does the client ask for a task instead of waiting, by `?async=true`? Raises BadRequest."""
+        said = self.query.get("async", "false")
+        if said.lower() not in _LATER:
+            told = f"async must be one of {', '.join(_LATER)}, not {said[:40]!r}"
+            raise BadRequest(told, param="async", allowed=tuple(_LATER))
+        return _LATER[said.lower()]
+
+
+_LATER = {"true": True, "1": True, "false": False, "0": False}
 
 
 def _liked(header: str) -> dict[str, float]:

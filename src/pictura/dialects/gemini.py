@@ -137,7 +137,7 @@ class Gemini(Dialect):
 
     def decode(self, call: Call, body: Body, *, edit: bool) -> ImageRequest:
         """The model is the path's; a stream is asked for by the path and `alt=sse`, nowhere else."""
-        if call.query.get("async", "").lower() == "true":
+        if call.later:
             raise BadRequest(
                 "generateContent makes no tasks: send this without async=true, or ask where tasks are, "
                 "POST /openai/v1/images/generations?async=true",

@@ -113,6 +113,21 @@ async def test_queued_in_progress_completed(way: Way, door: Door, upstream: Upst
     assert door.purse().balance == before.balance - 2 * PRICE
 
 
+@pytest.mark.parametrize(("said", "kind"), [("1", "task"), ("TRUE", "task"), ("0", "data"), ("False", "data")])
+async def test_the_ways_to_say_it(said: str, kind: str, door: Door) -> None:
+    answer = await door.ask(FOX, path=f"/openai/v1/images/generations?async={said}")
+    assert ("status" in answer.fields, "data" in answer.fields) == (kind == "task", kind == "data")
+
+
+@pytest.mark.parametrize("said", ["yes", "", "2", "on"])
+@every_way
+async def test_what_does_not_say_whether_to_wait(way: Way, said: str, door: Door) -> None:
+    before = len(door.jobs())
+    answer = await client(door, way).ask(FOX, path=f"{way.path}?async={said}")
+    assert (answer.status, len(door.jobs())) == (400, before)
+    assert b"async must be one of true, 1, false, 0" in answer.body
+
+
 @every_way
 async def test_edits(way: Way, door: Door, upstream: Upstream) -> None:
     """By form; they are asked about on either path."""

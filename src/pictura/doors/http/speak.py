@@ -138,11 +138,12 @@ class Drawing:
 
     async def go(self, incoming: Incoming, receive: Receive, send: Send) -> None:
         self._house.blobs.check_room()
+        later = self._call.later
         request, body = await self._read(incoming)
-        # Before the job, which may take a while to be made: a reference has to be fetched.
-        if _is_async(self._call):
+        if later:
             await self._accept(request, body, send)
             return
+        # Before the job, which may take a while to be made: a reference has to be fetched.
         watch = Watch(receive)
         try:
             handle = await self._submit(request, body)
@@ -308,10 +309,6 @@ def _headers(call: Call) -> dict[str, str]:
     if call.sandbox:
         headers["x-pictura-sandbox"] = "true"
     return headers
-
-
-def _is_async(call: Call) -> bool:
-    return call.query.get("async", "").lower() == "true"
 
 
 def _check_async(request: ImageRequest) -> None:
