@@ -87,6 +87,30 @@ async def test_a_part_of_something_that_has_changed(url: str, door: Door) -> Non
     assert (await door.send("GET", url, headers=same)).status == 206
 
 
+@pytest.mark.parametrize("said", ["{etag}", "W/{etag}", '"other, one", {etag}', 'W/"other",W/{etag}', "*"])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_what_the_client_has_already(method: str, said: str, url: str, door: Door) -> None:
+    etag = (await door.send("GET", url)).headers["etag"]
+    asked = {"If-None-Match": said.format(etag=etag), "Range": "bytes=0-9"}
+    answer = await door.send(method, url, headers=asked)
+    assert (answer.status, answer.body) == (304, b"")
+    assert answer.headers["etag"] == etag
+    assert answer.headers["cache-control"].startswith("private, max-age=")
+    assert "content-length" not in answer.headers
+
+
+@pytest.mark.parametrize("said", ['"other"', "etag", "", '"*"'])
+async def test_what_the_client_has_not(said: str, url: str, door: Door) -> None:
+    whole = await door.send("GET", url)
+    answer = await door.send("GET", url, headers={"If-None-Match": said})
+    assert (answer.status, answer.body) == (200, whole.body)
+
+
+async def test_a_picture_that_one_has_is_not_shown_by_a_forged_link(url: str, door: Door) -> None:
+    forged = forgeries(url)["a wrong one"]
+    assert not_found(await door.send("GET", forged, headers={"If-None-Match": "*"}))
+
+
 async def test_any_host_and_no_key(url: str, door: Door) -> None:
     for headers in ({"Host": "api.imagerouter.io"}, {"Host": "unknown.example"}, {"Authorization": "Bearer sk-no"}):
         assert (await door.send("GET", url, headers=headers)).status == 200

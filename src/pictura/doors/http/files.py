@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import PurePosixPath
 
 from starlette.requests import Request
@@ -13,6 +14,8 @@ from pictura.core.media import FORMATS
 from pictura.doors.house import House
 from pictura.doors.links import FILES
 
+#: Without the `W/` of a weak one.
+_ETAG = re.compile(r'"[^"]*"')
 _TYPES = {row.extension: row.type for row in FORMATS.values()}
 #: An SVG may carry scripts; nothing that is served here may run any.
 _INERT = {
@@ -39,4 +42,14 @@ class Files:
             return JSONResponse({"error": told}, 404, {**_INERT, "x-request-id": told["request_id"]})
         ending = PurePosixPath(key).suffix.removeprefix(".")
         headers = {**_INERT, "cache-control": f"private, max-age={left_s}, immutable"}
-        return FileResponse(blob.path, headers=headers, media_type=_TYPES.get(ending, "application/octet-stream"))
+        media_type = _TYPES.get(ending, "application/octet-stream")
+        whole = FileResponse(blob.path, headers=headers, media_type=media_type, stat_result=blob.path.stat())
+        if not _has(request, whole.headers["etag"]):
+            return whole
+        return Response(status_code=304, headers={**headers, "etag": whole.headers["etag"]})
+
+
+def _has(request: Request, etag: str) -> bool:
+    """Does the client say that it has this already? `If-None-Match`, weakly compared (RFC 9110, 13.1.2)."""
+    said = ",".join(request.headers.getlist("if-none-match"))
+    return said.strip() == "*" or etag in _ETAG.findall(said)
