@@ -24,6 +24,7 @@ WHOLE = ImageRequest(
     output_compression=80,
     delivery="b64_json",
     user="somebody",
+    user_field="user_id",
     words={"quality": {"hd": "high"}},
     unknown="refuse",
     adjustable=frozenset({"size", "quality"}),

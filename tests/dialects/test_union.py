@@ -496,9 +496,14 @@ def test_two_spellings_that_agree_and_two_that_do_not() -> None:
 
 
 def test_user() -> None:
-    assert decode({"user": "u", "safety_identifier": "s"}).user == "s"
-    assert decode({"user": "u", "safety_identifier": ""}).user == "u"
-    assert decode({"user_id": "u"}).user == "u"
+    def said(fields: dict[str, object]) -> tuple[str, str]:
+        request = decode(fields)
+        return request.user, request.user_field
+
+    assert said({"user": "u", "safety_identifier": "s"}) == ("s", "safety_identifier")
+    assert said({"user": "u", "safety_identifier": ""}) == ("u", "user")
+    assert said({"user_id": "u"}) == ("u", "user_id")
+    assert said({}) == ("", "")
 
 
 @pytest.mark.parametrize(

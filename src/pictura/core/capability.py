@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from pictura.core.errors import BadRequest, Missing, OutOfBounds, Unsupported
 from pictura.core.model import Choice, Descriptor, Flag, ModelCard, Span, Words
-from pictura.core.request import ImageRequest
+from pictura.core.request import END_USER, ImageRequest
 
 #: Options that the house itself heeds, in choosing a channel; no card need list them.
 PREFERENCES = frozenset({"input_region"})
@@ -160,6 +160,7 @@ def _count(request: ImageRequest, card: ModelCard) -> Iterator[BadRequest]:
 def _options(request: ImageRequest, card: ModelCard) -> Iterator[BadRequest]:
     for name, value in request.params.items():
         descriptor = card.params.get(name)
+        field = (request.user_field if name in END_USER else "") or name
         why = idle(name, request)
         if why and not neutral(value):
             yield Unsupported(f"{name} is about {why}; leave it out", param=name)
@@ -167,8 +168,8 @@ def _options(request: ImageRequest, card: ModelCard) -> Iterator[BadRequest]:
             if name not in PREFERENCES and not neutral(value):
                 yield Unsupported(f"{card.id} does not take {name}; leave it out", param=name)
         elif not takes(value, descriptor) and not (neutral(value) and isinstance(descriptor, Choice)):
-            told = f"{name} {_shown(value)} is not allowed; allowed: {', '.join(allowed(descriptor))}"
-            yield Unsupported(told, param=name, allowed=_plainly(descriptor))
+            told = f"{field} {_shown(value)} is not allowed; allowed: {', '.join(allowed(descriptor))}"
+            yield Unsupported(told, param=field, allowed=_plainly(descriptor))
 
 
 def _needed(request: ImageRequest, card: ModelCard) -> Iterator[BadRequest]:

@@ -98,6 +98,8 @@ class ImageRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     stream: bool = False
     partial_images: int = 0
     user: str = ""
+    #: Which field said it.
+    user_field: str = ""
     #: Per field, the router's own words → the house's, for models that do not know the router's word themselves.
     words: Mapping[str, Mapping[str, str]] = {}
     #: What the dialect does with `extra` fields that the model does not take.
@@ -118,6 +120,9 @@ class ImageRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
         """The prompt for those who have no place of their own for `system`: that comes first."""
         return "\n".join(filter(None, (self.system, self.prompt)))
 
+
+#: What a model may call `user`; the first that it knows is told it, and of what a client says the first counts.
+END_USER = ("safety_identifier", "user")
 
 _MARK = "pictura-cut:"
 _MARKED = re.compile(_MARK + r"(0|[1-9][0-9]{0,8})")

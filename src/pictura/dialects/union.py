@@ -19,7 +19,7 @@ import msgspec
 
 from pictura.core import ids, size
 from pictura.core.errors import BadRequest, Missing, OutOfBounds, Unsupported
-from pictura.core.request import Body, Delivery, ImageRequest, InputPicture, Turn, Upload, marked
+from pictura.core.request import END_USER, Body, Delivery, ImageRequest, InputPicture, Turn, Upload, marked
 from pictura.core.size import AUTO, Size
 from pictura.core.views import Call
 from pictura.dialects.base import Habits
@@ -156,6 +156,7 @@ def decode_union(call: Call, body: Body, habits: Habits, *, edit: bool) -> Image
     mask = _mask(told)
     _check_pictures(images, habits, missing=edit and not habits.bare_edits)
     params = told.options()
+    user = next((name for name in END_USER if told.says(name)), "")
     asked_sizes = {name: told.one(name, sized, AUTO) for name in _SIZES if told.says(name)}
     named_delivery = told.one("response_format", delivery, None)
     named_format = told.one("output_format", picture_format, "")
@@ -179,7 +180,8 @@ def decode_union(call: Call, body: Body, habits: Habits, *, edit: bool) -> Image
         delivery_named=named_delivery is not None,
         stream=told.one("stream", flag, False),
         partial_images=told.one("partial_images", within(0, MAX_PREVIEWS), 0),
-        user=told.one("safety_identifier", text, "") or told.one("user", text, ""),
+        user=told.one(user, text, ""),
+        user_field=told.word(user) if user else "",
         words=_said_words(params, habits),
         unknown=habits.unknown,
         harmless=habits.harmless,

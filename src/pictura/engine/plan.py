@@ -17,7 +17,7 @@ from pictura.core.errors import BadRequest, Forbidden, NotFound, NotSent, Pictur
 from pictura.core.media import FORMATS
 from pictura.core.model import Choice, ModelCard
 from pictura.core.price import Order, PerPicture, Price, quote
-from pictura.core.request import ImageRequest
+from pictura.core.request import END_USER, ImageRequest
 from pictura.core.size import Size
 from pictura.engine.health import Health
 from pictura.providers.base import Provider
@@ -269,7 +269,7 @@ def _fitted(request: ImageRequest, card: ModelCard) -> _Fitted:
             del params[name]
         elif name in params and params[name] != request.params.get(name):
             adjusted.append(f"{name}={_as_sent(request.params.get(name))}→{_as_sent(params[name])}")
-    for name in ("safety_identifier", "user"):
+    for name in END_USER:
         if request.user and name in card.params:
             params[name] = request.user
             break

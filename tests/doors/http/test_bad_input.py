@@ -458,6 +458,13 @@ async def test_a_test_key_draws_what_is_retired(dialect: Name, model: str, door:
     assert answer.headers["x-pictura-sandbox"] == "true"
 
 
+@pytest.mark.parametrize("field", ["user", "safety_identifier", "user_id"])
+async def test_too_long_a_name_of_a_user_is_told_by_the_field_that_was_sent(field: str, door: Door) -> None:
+    answer = await door.ask({"model": MODEL, "prompt": "a fox", field: "u" * 257}, key=TEST)
+    assert (answer.status, answer.error.param) == (400, field)
+    assert answer.error.message.startswith(f"{field} 'uuu")
+
+
 async def test_a_name_that_no_header_may_hold(door: Door) -> None:
     """Unknown fields are repeated in a header: what stands in them is the client's."""
     fields = {"model": MODEL, "prompt": "a fox", "a\r\nx-evil: 1\x00🦊": 1}
