@@ -46,6 +46,16 @@ def test_a_link_is_known_again_under_any_base(base: str) -> None:
     assert links().own_key(url.replace("https://img.example.com", base)) == KEY
 
 
+@pytest.mark.parametrize("base", ["http://127.0.0.1:4000", "https://IMAGES.example.com", "https://img.example.com:1"])
+def test_a_bad_link_under_a_host_of_this_house(base: str) -> None:
+    known = links(public_url="https://img.example.com")
+    with pytest.raises(NotFound, match="has expired"):
+        known.own_key(links(ttl_hours=-1).sign(base, KEY))
+    with pytest.raises(NotFound, match="not one of this house's"):
+        known.own_key(f"{base}/files/{KEY}?e=99999999999&s=AAAA")
+    assert known.own_key(f"{base}/files/{KEY}") == ""
+
+
 @pytest.mark.parametrize(
     "url",
     [

@@ -23,6 +23,7 @@ class Links:
     def __init__(self, vault: Vault, settings: Settings) -> None:
         self._vault = vault
         self._public_url = settings.server.public_url.rstrip("/")
+        self._public_host = urlsplit(self._public_url).hostname
         self._ttl_s = int(settings.storage.url_ttl_hours * 3600)
         self._hosts = {host.lower() for host in settings.server.hosts}
 
@@ -44,7 +45,7 @@ class Links:
         if self._public_url:
             return self._public_url
         found = _HOST.fullmatch(host)
-        if found and (found[1].lower() in self._hosts or _is_local(found[1])):
+        if found and self._is_here(found[1]):
             return f"{scheme}://{host}"
         address = f"[{server[0]}]" if ":" in server[0] else server[0]
         return f"{scheme}://{address}:{server[1]}"
@@ -60,7 +61,10 @@ class Links:
         return left_s
 
     def own_key(self, url: str) -> str:
-        """The blob's key where `url` is a good link of this house, under whatever host; else ""."""
+        """The blob's key where `url` is a good link of this house, under whatever host; else "".
+
+        Raises NotFound where it looks like one, and stands under a host of this house, but is not good.
+        """
         try:
             parts = urlsplit(url)
         except ValueError:
@@ -68,11 +72,18 @@ class Links:
         if not parts.path.startswith(FILES):
             return ""
         key = parts.path.removeprefix(FILES)
+        query = {name: values[0] for name, values in parse_qs(parts.query).items()}
         try:
-            self.check(key, {name: values[0] for name, values in parse_qs(parts.query).items()})
+            self.check(key, query)
         except NotFound:
+            if query.keys() >= {"e", "s"} and self._is_here(parts.hostname or ""):
+                raise
             return ""
         return key
+
+    def _is_here(self, host: str) -> bool:
+        """Is this a host, without its port, under which this house may be reached?"""
+        return host.lower() in self._hosts or host == self._public_host or _is_local(host)
 
 
 def _text(key: str, expires: str) -> str:

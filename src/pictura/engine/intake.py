@@ -48,7 +48,7 @@ class Inputs(msgspec.Struct):
 
 
 class Intake:
-    """`own_key(url)`: the blob's key where a URL is one of this house's own, else ""."""
+    """`own_key(url)`: the blob's key where a URL is one of this house's own, else ""; raises NotFound where it was."""
 
     def __init__(self, blobs: Blobs, fetcher: Fetcher, imaging: Imaging, own_key: Callable[[str], str]) -> None:
         self._blobs = blobs
@@ -147,9 +147,9 @@ class Intake:
         if picture.ref.startswith("upload:"):
             upload = uploads[int(picture.ref.removeprefix("upload:"))]
             return upload.source, upload.media_type
-        own = self._own_key(picture.ref)
+        own = self._own(picture.ref, name, param)
         if own:
-            return self._own(own, name, param), ""
+            return own, ""
         try:
             spool = await self._fetcher.picture(picture.ref, cap_bytes=cap_bytes)
         except FetchFailed as error:
@@ -158,9 +158,14 @@ class Intake:
         inputs.spools.append(spool)
         return spool, spool.media_type
 
-    def _own(self, key: str, name: str, param: str) -> Bytes:
+    def _own(self, url: str, name: str, param: str) -> Bytes | None:
+        """The file that this house's own URL leads to; None: the URL is another's."""
         try:
-            return self._blobs.open(key)
+            key = self._own_key(url)
+        except NotFound as error:
+            raise BadRequest(f"{name} is no URL that can be taken: {error.message}", param=param) from None
+        try:
+            return self._blobs.open(key) if key else None
         except NotFound:
             raise BadRequest(f"{name} is a URL of this house, but its file is no longer kept", param=param) from None
 

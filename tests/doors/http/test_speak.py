@@ -259,10 +259,16 @@ async def test_a_picture_of_this_house_is_known_again(base: str, door: Door, ups
     assert (await door.send("GET", url)).body == original
 
 
-async def test_a_forged_link_of_this_house_is_a_stranger_s(door: Door, upstream: Upstream) -> None:
+async def test_a_forged_or_expired_link_of_this_house(
+    door: Door, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
     url = (await door.ask({**ASK, "response_format": "url"})).url
-    answer = await door.ask({"model": MODEL, "prompt": "a hat", "image": url[:-1]}, path=EDITS["openai"])
-    assert answer.status == 400
+    monkeypatch.setattr(door.house.links, "_ttl_s", -1)
+    expired = door.house.links.sign(door.url, url.partition("/files/")[2].partition("?")[0])
+    for bad, why in ((url[:-1], "this link is not one of this house's"), (expired, "this link has expired")):
+        answer = await door.ask({"model": MODEL, "prompt": "a hat", "image": bad}, path=EDITS["openai"])
+        assert (answer.status, answer.error.param) == (400, "image")
+        assert why in answer.error.message
     assert len(upstream.seen) == 1
 
 
