@@ -11,7 +11,7 @@ from pictura.core.capability import check
 from pictura.core.errors import PicturaError
 from pictura.core.model import Choice, Flag, Inputs, Mask, ModelCard, Prompt, Source, Span
 from pictura.core.request import ImageRequest, InputPicture
-from pictura.core.size import ListedPixels, OwnSize, Shapes, Size, Sizes, fit
+from pictura.core.size import FreePixels, ListedPixels, OwnSize, Shapes, Size, Sizes, fit
 from pictura.core.views import Call
 from pictura.dialects import chinese
 from pictura.dialects.openopen8 import OpenOpen8
@@ -60,6 +60,26 @@ KINDS = [kind for kind in vars(errors).values() if isinstance(kind, type) and is
 )
 def test_sentences(error: PicturaError, told: str) -> None:
     assert chinese.said(error) == told
+
+
+@pytest.mark.parametrize(
+    ("sizes", "told"),
+    [
+        (
+            FreePixels(
+                step=16, max_edge=3840, min_pixels=655_360, max_pixels=8_294_400, max_ratio=3, presets=("1024x1024",)
+            ),
+            "宽和高须为 16 的倍数，边长最多 3,840，总像素 655,360–8,294,400，长边与短边之比最大 3；或 auto",
+        ),
+        (FreePixels(min_edge=64, max_edge=2048, auto=False, tiers=("2K",)), "边长 64–2,048；或 2K"),
+        (FreePixels(min_pixels=1_000_000, auto=False), "总像素至少 1,000,000"),
+    ],
+)
+def test_free_pixels_are_told_by_their_rule(sizes: FreePixels, told: str) -> None:
+    """What a model recommends is not all that it takes."""
+    with pytest.raises(errors.Unsupported) as caught:
+        fit(Size(width=33, height=9999), sizes) if sizes.max_edge else fit(Size(width=1, height=1), sizes)
+    assert chinese.said(caught.value) == f"该模型不支持此参数值：size，{told}"
 
 
 #: A request that each of the checks refuses; sizes, n and pictures among them.

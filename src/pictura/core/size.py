@@ -121,6 +121,14 @@ class OwnSize(msgspec.Struct, frozen=True, kw_only=True, tag="own", omit_default
 Sizes = FreePixels | ListedPixels | Shapes | OwnSize
 
 
+class NotInside(Unsupported):
+    """A size that a model of free pixels does not take: `sizes` is the rule, `allowed` no more than what it names."""
+
+    def __init__(self, message: str, sizes: FreePixels) -> None:
+        super().__init__(message, param="size", allowed=allowed(sizes))
+        self.sizes = sizes
+
+
 def parse(text: str, param: str = "size") -> Size:
     """A Size from any of the spellings clients use: `auto`, `1024x768` (also `×`, `*`), `16:9`, `2K`."""
     text = text.strip()
@@ -155,6 +163,8 @@ def fit(asked: Size, sizes: Sizes) -> Size:
     Raises Unsupported, naming what is allowed, where `asked` has no exact translation.
     """
     found = _translate(asked, sizes)
+    if found is None and isinstance(sizes, FreePixels):
+        raise NotInside(_complaint(asked, sizes), sizes)
     if found is None:
         raise Unsupported(_complaint(asked, sizes), param="size", allowed=allowed(sizes))
     return found

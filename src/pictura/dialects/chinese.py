@@ -20,6 +20,7 @@ from pictura.core.errors import (
     Unsupported,
 )
 from pictura.core.money import show
+from pictura.core.size import FreePixels, NotInside
 
 #: Whose sentence says it all; what the English message adds is a hint for those who write clients.
 _COMPLETE = frozenset(
@@ -103,6 +104,27 @@ def _value_facts(error: BadRequest) -> str:
     if isinstance(error, OutOfBounds) and error.most:
         bounds = f"允许 {error.least:,}–{error.most:,}" if error.least else f"最多允许 {error.most:,}"
         return f"{error.param}，当前 {error.count:,}，{bounds}"
+    if isinstance(error, NotInside):
+        return f"{error.param}，{_rule(error.sizes)}"
     if error.allowed:
         return f"{error.param}，可选值：{', '.join(error.allowed)}"
     return f"{error.param}，请勿传入" if isinstance(error, Unsupported) else ""
+
+
+def _rule(sizes: FreePixels) -> str:
+    """All that the model asks of width and height; the sizes it recommends are not the only ones."""
+    told = [f"宽和高须为 {sizes.step} 的倍数"] if sizes.step > 1 else []
+    if sizes.min_edge or sizes.max_edge:
+        told.append(f"边长{_span(sizes.min_edge, sizes.max_edge)}")
+    if sizes.min_pixels or sizes.max_pixels:
+        told.append(f"总像素{_span(sizes.min_pixels, sizes.max_pixels)}")
+    if sizes.max_ratio:
+        told.append(f"长边与短边之比最大 {sizes.max_ratio:g}")
+    words = (*(("auto",) if sizes.auto else ()), *sizes.tiers)
+    return "，".join(told or ["请写 宽x高"]) + (f"；或 {', '.join(words)}" if words else "")
+
+
+def _span(least: int, most: int) -> str:
+    if not most:
+        return f"至少 {least:,}"
+    return f" {least:,}–{most:,}" if least else f"最多 {most:,}"
