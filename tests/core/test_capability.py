@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from pictura.core.capability import allowed, check, neutral, takes
+from pictura.core.capability import allowed, check, nearest_quality, neutral, takes
 from pictura.core.errors import Unsupported
 from pictura.core.model import (
     Anything,
@@ -162,3 +162,21 @@ def test_neutral_words_are_words() -> None:
     assert neutral("auto")
     assert not neutral(None)
     assert not neutral("Auto")
+
+
+@pytest.mark.parametrize(
+    ("value", "known", "nearest"),
+    [
+        ("high", ("auto", "low", "medium"), "medium"),
+        ("medium", ("auto", "high", "low"), "low"),
+        ("high", ("standard", "hd"), "hd"),
+        ("low", ("standard", "hd"), "standard"),
+        ("max", ("low", "medium", "high"), "high"),
+        ("medium", ("low", "medium"), "medium"),
+        ("ultra", ("low", "medium"), "ultra"),
+        ("low", ("draft",), "low"),
+        (["low"], ("medium",), ["low"]),
+    ],
+)
+def test_the_nearest_quality(value: object, known: tuple[str, ...], nearest: object) -> None:
+    assert nearest_quality(value, Choice(known)) == nearest

@@ -520,6 +520,16 @@ async def test_a_word_that_is_adjusted_is_told(engine: Engine) -> None:
     assert (planned.request.params, planned.adjusted) == ({"quality": "low"}, ("quality=medium→low",))
 
 
+async def test_a_quality_that_a_model_lacks_is_taken_to_the_nearest(engine: Engine) -> None:
+    request = ask(model="wolf", params={"quality": "max"})
+    with pytest.raises(BadRequest, match="'max' is not allowed"):
+        plan(engine, request)
+    planned = plan(engine, adjusted(request, "quality"))
+    assert (planned.request.params, planned.adjusted) == ({"quality": "high"}, ("quality=max→high",))
+    with pytest.raises(BadRequest, match="'ultra' is not allowed"):
+        plan(engine, adjusted(ask(model="wolf", params={"quality": "ultra"}), "quality"))
+
+
 async def test_harmless_fields_are_passed_over_even_where_others_are_refused(engine: Engine) -> None:
     request = ask(extra={"safetySettings": []}, unknown="refuse", harmless=frozenset({"safetySettings"}))
     assert plan(engine, request).ignored == ("safetySettings",)

@@ -16,6 +16,9 @@ OF_EDITS = frozenset({"input_fidelity", "image_reference"})
 #: Options that say nothing where no group was asked for.
 OF_GROUPS = frozenset({"sequential_image_generation_options"})
 
+#: The words for a quality, those that mean the same side by side.
+_QUALITIES = {"low": 1, "medium": 2, "standard": 2, "high": 3, "hd": 3, "xhigh": 4, "max": 5}
+
 _NUMBER = re.compile(r"[+-]?[0-9]{1,18}(\.[0-9]{1,18})?")
 
 
@@ -63,6 +66,16 @@ def takes(value: object, descriptor: Descriptor) -> bool:
     if isinstance(descriptor, Words):
         return isinstance(value, str) and len(value) <= descriptor.max_chars
     return True
+
+
+def nearest_quality(value: object, descriptor: Descriptor | None) -> object:
+    """The next quality that a model knows, the lower of two; `value` itself where it knows that, or nobody does."""
+    if not isinstance(value, str) or not isinstance(descriptor, Choice) or value in descriptor.values:
+        return value
+    known = sorted((word for word in descriptor.values if word in _QUALITIES), key=_QUALITIES.__getitem__)
+    if not known or value not in _QUALITIES:
+        return value
+    return min(known, key=lambda word: abs(_QUALITIES[word] - _QUALITIES[value]))
 
 
 def most_pictures(card: ModelCard) -> int:

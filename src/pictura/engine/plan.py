@@ -332,7 +332,8 @@ def _size_notes(request: ImageRequest, card: ModelCard, fitted: Size) -> list[st
 
 
 def _translated(request: ImageRequest, card: ModelCard) -> dict[str, object]:
-    """Params with a router's words in the house's, where the model does not know the router's word itself."""
+    """Params with a router's words in the house's, where the model does not know the router's word itself; a quality
+    is taken to the nearest where the dialect does so."""
     params = dict(request.params)
     for name, words in request.words.items():
         value = params.get(name)
@@ -340,6 +341,8 @@ def _translated(request: ImageRequest, card: ModelCard) -> dict[str, object]:
         known = isinstance(descriptor, Choice) and value in descriptor.values
         if isinstance(value, str) and value in words and not known:
             params[name] = words[value]
+    if "quality" in params and "quality" in request.adjustable:
+        params["quality"] = capability.nearest_quality(params["quality"], card.params.get("quality"))
     return params
 
 
