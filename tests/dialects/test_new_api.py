@@ -290,6 +290,18 @@ def test_usage_of_a_key(path: str) -> None:
     }
 
 
+@pytest.mark.parametrize("spent", [0, 1, 40_001, 9_999_999])
+def test_whole_dollars_are_whole(spent: int) -> None:
+    """A quota is two micro-dollars: neither of two odd halves is lost."""
+    left = 10_000_000 - spent
+    view = Account(balance=left, available=left, spent=spent, deposited=10_000_000, keys=(KEY,), asking="key_1")
+    body = answered(DIALECT, "/api/usage/token/", view)
+    assert isinstance(body, dict)
+    told = body["data"]
+    assert told["total_granted"] == 5_000_000 == told["total_used"] + told["total_available"]
+    assert told["total_available"] == left // 2
+
+
 def test_usage_of_a_key_that_nothing_limits() -> None:
     body = answered(DIALECT, "/api/usage/token/", account("key_1", available=None))
     assert isinstance(body, dict)

@@ -155,16 +155,16 @@ class NewApi(Dialect):
         return Reply({"object": "list", "total_usage": dollars(_used(account, _asking(account)) * 100)})
 
     def token_usage(self, call: Call, account: Account) -> Reply:
-        """In the family's quota, 500,000 to a dollar."""
+        """In the family's quota, 500,000 to a dollar; what was granted and is left is rounded, the rest is used."""
         key = _asking(account)
         left = _left(account, key)
-        used = _quota(_used(account, key))
+        granted, available = _quota(_used(account, key) + (left or 0)), _quota(left or 0)
         told = {
             "object": "token_usage",
             "name": key.name if key else "",
-            "total_granted": used + _quota(left or 0),
-            "total_used": used,
-            "total_available": _quota(left or 0),
+            "total_granted": granted,
+            "total_used": granted - available,
+            "total_available": available,
             "unlimited_quota": left is None,
             "model_limits": dict.fromkeys(key.models if key else (), True),
             "model_limits_enabled": bool(key and key.models),
