@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from contextlib import ExitStack
 from typing import Any
@@ -11,6 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pictura.core.errors import Forbidden, RateLimited, Unauthorized
+from pictura.core.request import ImageRequest
+from pictura.engine.gateway import Outcome
 from pictura.engine.guard import LONGEST_KEY, Bucket, Guard
 from pictura.store.keys import Key, KeyRing, Project
 from tests.engine.conftest import Clock
@@ -127,6 +130,21 @@ async def test_a_request_that_fails_makes_room(guard: Guard, ring: KeyRing) -> N
     for _ in range(3):
         with pytest.raises(ZeroDivisionError), guard.admit(key):
             _ = 1 // 0
+
+
+async def test_a_job_that_goes_on_after_its_answer_keeps_the_place(guard: Guard, ring: KeyRing) -> None:
+    key, _ = await made(ring, concurrency=1)
+    job: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+    with guard.admit(key) as place:
+        place.job = job
+    with pytest.raises(RateLimited), guard.admit(key):
+        pass
+    job.set_result(Outcome("job_1", ImageRequest(model="m")))
+    await asyncio.sleep(0)
+    with guard.admit(key) as place:
+        place.job = job  # one that has ended already
+    with guard.admit(key):
+        pass
 
 
 async def test_without_limits_there_are_none_and_keys_do_not_share(guard: Guard, ring: KeyRing) -> None:

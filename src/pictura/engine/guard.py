@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from pictura.core.errors import Forbidden, RateLimited, Unauthorized
+from pictura.engine.gateway import Outcome
 from pictura.store.keys import Key, KeyRing, Scope
 
 #: Longer than any key we make; longer ones are not even hashed.
@@ -34,6 +36,12 @@ class Bucket:
         return (1 - self._left) * 60 / self.per_minute
 
 
+class Place:
+    """One of the requests that a key may run at once. `job`: what goes on after the answer, where there is one."""
+
+    job: asyncio.Future[Outcome] | None = None
+
+
 class Guard:
     def __init__(self, keys: KeyRing, clock: Callable[[], float] = time.monotonic) -> None:
         self._keys = keys
@@ -55,8 +63,8 @@ class Guard:
         return key
 
     @contextmanager
-    def admit(self, key: Key) -> Iterator[None]:
-        """Count one drawing request of this key, as long as it runs. Raises RateLimited."""
+    def admit(self, key: Key) -> Iterator[Place]:
+        """Count one drawing request of this key, as long as it or its job runs. Raises RateLimited."""
         self._check_rate(key)
         running = self._running.get(key.id, 0)
         if key.concurrency and running >= key.concurrency:
@@ -65,10 +73,14 @@ class Guard:
                 retry_after_s=1,
             )
         self._running[key.id] = running + 1
+        place = Place()
         try:
-            yield
+            yield place
         finally:
-            self._leave(key.id)
+            if place.job is None or place.job.done():
+                self._leave(key.id)
+            else:
+                place.job.add_done_callback(lambda _: self._leave(key.id))
 
     def _check_rate(self, key: Key) -> None:
         if not key.requests_per_minute:

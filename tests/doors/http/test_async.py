@@ -336,6 +336,24 @@ async def test_how_it_is_asked_for(query: str, later: bool, door: Door) -> None:
         await client(door, way).outcome(task(answer, "queued").id)
 
 
+async def test_tasks_count_among_what_a_key_may_run_at_once(door: Door, upstream: Upstream) -> None:
+    """Until they end, not until they are accepted."""
+    key = "sk-pic-two-at-once-0123456789"
+    await door.new_key(key, concurrency=2)
+    enough = asyncio.Event()
+    upstream.always = when(enough)
+    way = WAYS["openai"]
+    answers = [await begin(door, way, key=key) for _ in range(6)]
+    assert [answer.status for answer in answers[2:]] == [429] * 4
+    enough.set()
+    upstream.always = draw
+    for answer in answers[:2]:
+        done = await client(door, way, key).outcome(task(answer, "queued").id, path=way.path)
+        task(done, "completed")
+    await until(lambda: not door.house.gateway.running)
+    task(await begin(door, way, key=key), "queued")
+
+
 async def test_it_is_no_field_of_the_body(door: Door) -> None:
     """OmniRouters' page says so."""
     answer = await client(door, WAYS["omnirouters"]).ask({**FOX, "async": True})

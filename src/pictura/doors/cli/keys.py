@@ -36,7 +36,7 @@ class Terms:
     ] = ()
     dialect: Annotated[str | None, Parameter(help="What it speaks where nothing else names a dialect.")] = None
     requests_per_minute: Annotated[int | None, Parameter(help="Requests a minute at most; 0: no limit.")] = None
-    concurrency: Annotated[int | None, Parameter(help="Requests at once at most; 0: no limit.")] = None
+    concurrency: Annotated[int | None, Parameter(help="Requests and tasks at once at most; 0: no limit.")] = None
     cap: Annotated[str, Parameter(help="Dollars it may spend at most, such as 12.50; none takes the cap away.")] = ""
     per: Annotated[
         Literal["day", "week", "month", "ever"] | None, Parameter(help="After which time the cap begins anew.")

@@ -24,6 +24,7 @@ from pictura.doors.http.switchboard import Found, Switchboard
 from pictura.doors.http.visit import Visit, networks
 from pictura.doors.views import Views
 from pictura.engine.gateway import Draft, Handle, Outcome
+from pictura.engine.guard import Place
 from pictura.infra.blobs import StoredBlob
 from pictura.infra.spool import Spool
 from pictura.store.keys import Key
@@ -92,8 +93,8 @@ class Speaker:
         key = None if found.route.open and not visit.key else self._house.guard.identify(visit.key, visit.address)
         if found.route.verb is Verb.DRAW:
             assert key is not None
-            with self._house.guard.admit(key):
-                await Drawing(self._house, visit, found, call, key).go(incoming, receive, send)
+            with self._house.guard.admit(key) as place:
+                await Drawing(self._house, visit, found, call, key, place).go(incoming, receive, send)
             return
         if found.route.verb is Verb.CANCEL:
             view = self._views.job(call, key)
@@ -127,7 +128,7 @@ class Speaker:
 class Drawing:
     """A request that wants pictures."""
 
-    def __init__(self, house: House, visit: Visit, found: Found, call: Call, key: Key) -> None:
+    def __init__(self, house: House, visit: Visit, found: Found, call: Call, key: Key, place: Place) -> None:
         assert found.route is not None
         self._house = house
         self._visit = visit
@@ -135,6 +136,7 @@ class Drawing:
         self._route = found.route
         self._call = call
         self._key = key
+        self._place = place
 
     async def go(self, incoming: Incoming, receive: Receive, send: Send) -> None:
         self._house.blobs.check_room()
@@ -198,10 +200,12 @@ class Drawing:
             retry=self._is_retry(),
         )
         try:
-            return await self._house.gateway.submit(draft)
+            handle = await self._house.gateway.submit(draft)
         except BaseException:
             close(body.uploads)
             raise
+        self._place.job = handle.outcome
+        return handle
 
     def _is_retry(self) -> bool:
         """OpenAI's SDKs count their own retries in this header (openai 3.52, read in source, 2026-11)."""
