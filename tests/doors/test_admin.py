@@ -395,6 +395,14 @@ async def test_what_the_house_pays_beyond_holds_is_shown(door: Door) -> None:
     assert "house" not in {project.id for project in (await act(door, "GET", "/projects", Page[ProjectShown])).data}
 
 
+@pytest.mark.parametrize("amount", ["٣", "３", "1²"])
+async def test_digits_of_other_scripts_are_no_money(amount: str, door: Door) -> None:
+    before = door.purse()
+    answer = await door.ask({"project": STUDIO, "amount": amount}, path="/api/balance", key=ADMIN)
+    assert answer.status == 400
+    assert door.purse() == before
+
+
 async def test_a_correction_takes_back_what_is_free(door: Door) -> None:
     project = await act(door, "POST", "/projects", ProjectShown, {"name": "p", "prepaid": True, "id": "corrected"})
     await act(door, "POST", "/balance", Balance, {"project": project.id, "amount": "2"})

@@ -249,7 +249,7 @@ CASES = (
     Case("wrong key", json(key="sk-pic-nobodys"), KEY, says="not known"),
     Case("endless key", json(key="sk-pic-" + "x" * 1000), KEY, says="not known"),
     Case("expired key", json(key="sk-pic-expired"), KEY, says="expired"),
-    Case("disabled key", json(key="sk-pic-disabled"), KEY, says="not known"),
+    Case("disabled key", json(key="sk-pic-disabled"), KEY, says="disabled"),
     Case("key that may not draw", json(key="sk-pic-admin-only"), FORBIDDEN, says="draw"),
     Case("model not allowed", json(key="sk-pic-limited"), FORBIDDEN, says=SHARED),
     Case("address not allowed", json(key="sk-pic-elsewhere"), FORBIDDEN, says="127.0.0.1"),
