@@ -70,12 +70,13 @@ class Bench:
     def running(self, targets: Sequence[str]) -> Iterator[dict[str, Server]]:
         """Fresh servers for the targets, ready to answer, and stopped at the end; `direct` is the upstream itself."""
         with ExitStack() as stack:
-            servers = {target: stack.enter_context(self._server(target)) for target in targets if target != DIRECT}
+            servers = {target: stack.enter_context(self.server(target)) for target in targets if target != DIRECT}
             for server in servers.values():
                 server.wait_until(server.healthy)
             yield {target: servers.get(target, self.upstream) for target in targets}
 
-    def _server(self, target: str) -> Server:
+    def server(self, target: str) -> Server:
+        """A fresh one, in a folder that no earlier one had."""
         port = free_port()
         return Server(self.programs[target], self.work / f"{target}-{port}", self.server_core, port)
 
@@ -249,7 +250,7 @@ class Cold:
 
     def _sample(self, bench: Bench, target: str, turn: int) -> Sample:
         body = (bench.requests / "b64-1m").read_bytes()
-        with Server(bench.programs[target], bench.work / target, bench.server_core) as server:
+        with bench.server(target) as server:
             health = server.wait_until(server.healthy)
             picture = server.wait_until(lambda: server.post(GENERATIONS, body) is not None)
             time.sleep(1)
