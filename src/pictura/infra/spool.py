@@ -212,9 +212,7 @@ class _File:
         return True
 
     def write_slabs(self, slabs: list[memoryview], size: int, at_once: int = CHUNK_BYTES) -> None:
-        """The first `size` bytes of `slabs`. Through the page cache a little `at_once`: for a large write the kernel looks
-        for large pages, and on a virtual machine these cost more than twice what writing costs.
-        """
+        """The first `size` bytes of `slabs`, so many bytes `at_once`."""
         at = 0
         while at < size:
             at += os.pwritev(self._handle, _slices(slabs, at, min(at_once, size - at)), at)
